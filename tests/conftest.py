@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from object_store import object_store, s3_endpoint
 from reporting import FIGURE, Figure, Report
+
+__all__ = ["object_store", "s3_endpoint"]
 
 # Hundreds of processes import the same modules: none is to compile them anew, whatever the environment says.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

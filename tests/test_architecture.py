@@ -195,7 +195,11 @@ def test_the_library_never_imports_the_service() -> None:
 EXTRAS = {"frames": {"narwhals"}, "river": {"river"}, "sklearn": {"sklearn"}}
 """The folders of the library that need more than the bare wheel does, and what that is."""
 
-LATE = {"formats": ("pyarrow", "formats/arrow_import.py"), "export": ("onnx", "export/onnx_import.py")}
+LATE = {
+    "formats": ({"pyarrow"}, "formats/arrow_import.py"),
+    "export": ({"onnx"}, "export/onnx_import.py"),
+    "sources": ({"aiohttp", "fsspec"}, "sources/stores.py"),
+}
 """The folders of which a part needs more, what that is, and the one file that imports it."""
 
 
@@ -205,7 +209,7 @@ def test_the_library_imports_only_what_the_bare_wheel_requires() -> None:
         CORE, lambda path: path.relative_to(ROOT / "core/nonzero").parts[0]
     ):
         imported = {package for path in files if BUILD not in path.parents for package in imports(path)}
-        more = EXTRAS.get(folder, set()) | set(LATE.get(folder, ())[:1])
+        more = EXTRAS.get(folder, set()) | (LATE[folder][0] if folder in LATE else set())
         assert more <= imported
         # The wheel has both packages.
         assert imported - sys.stdlib_module_names - more <= required | {"nonzero", "nonzero_service"}, folder
@@ -232,15 +236,33 @@ def test_who_imports_the_library_imports_nothing_of_extras() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert "nonzero_service" in loaded
-    assert loaded & {"joblib", "narwhals", "onnx", "pandas", "polars", "pyarrow", "river", "sklearn"} == set()
+    assert (
+        loaded
+        & {
+            "aiohttp",
+            "fsspec",
+            "joblib",
+            "narwhals",
+            "onnx",
+            "pandas",
+            "polars",
+            "pyarrow",
+            "river",
+            "sklearn",
+        }
+        == set()
+    )
 
 
-@pytest.mark.parametrize(("package", "file"), LATE.values(), ids=LATE)
-def test_some_packages_are_imported_in_one_place_when_they_are_asked_for(package: str, file: str) -> None:
+@pytest.mark.parametrize(("packages", "file"), LATE.values(), ids=LATE)
+def test_some_packages_are_imported_in_one_place_when_they_are_asked_for(
+    packages: set[str], file: str
+) -> None:
     place = ROOT / "core/nonzero" / file
-    assert importers(package, CORE + SERVICE) == {str(place.relative_to(ROOT))}
+    for package in packages:
+        assert importers(package, CORE + SERVICE) == {str(place.relative_to(ROOT))}
     at_once = [node for node in ast.parse(place.read_text()).body if isinstance(node, ast.Import)]
-    assert package not in {alias.name.partition(".")[0] for node in at_once for alias in node.names}
+    assert packages.isdisjoint(alias.name.partition(".")[0] for node in at_once for alias in node.names)
 
 
 def test_parts_of_pyarrow_are_asked_for_by_those_who_import_them() -> None:

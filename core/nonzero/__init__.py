@@ -21,6 +21,7 @@ from nonzero.fields.conflicts import Conflicts
 from nonzero.fields.schema import Schema
 from nonzero.kernels.rules.optimizers import FTRL, AdaGrad, DualAveraging
 from nonzero.model.logistic_regression import LogisticRegression
+from nonzero.sources.store_errors import StoreError
 
 __all__ = [
     "FTRL",
@@ -39,6 +40,7 @@ __all__ = [
     "Schema",
     "SettingsError",
     "SnapshotError",
+    "StoreError",
     "formats",
 ]
 

@@ -47,6 +47,7 @@ from nonzero.model.table import Table
 from nonzero.model.table_rows import TableRows
 from nonzero.persistence import snapshot
 from nonzero.persistence.shared import SharedState
+from nonzero.sources.places import Remote
 from nonzero.statistics import progressive
 from nonzero.statistics.recalibration import apply_map, describe_recalibration, learn_map, new_recalibration
 
@@ -1094,7 +1095,7 @@ class LogisticRegression:
         self.shared = shared
         self._kernels = KernelCalls(self._kept, self._state)
 
-    def save(self, path: str | os.PathLike[str]) -> str:
+    def save(self, path: str | os.PathLike[str] | Remote) -> str:
         """Write the model and its notes to a file, whole or not at all.
 
         It is the model of one moment: a thread that would learn meanwhile waits.
@@ -1164,7 +1165,7 @@ class LogisticRegression:
             return Packed(self.settings, dict(self.notes), self.examples, arrays)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], **expected: Any) -> Self:
+    def load(cls, path: str | os.PathLike[str] | Remote, **expected: Any) -> Self:
         """Read a model that :meth:`save` wrote.
 
         Parameters

@@ -13,6 +13,7 @@ from nonzero.kernels.rules.optimizers import Rule
 from nonzero.model.lanes import kept_as, lanes_from_settings, lanes_of, lanes_to_settings
 from nonzero.model.table import check_size
 from nonzero.persistence import snapshot
+from nonzero.sources.places import Remote
 
 VERSION: Final = 3
 """The rules of scales and lanes that new models go by. A stored model keeps its own, and so its bits.
@@ -134,7 +135,7 @@ def table_size(settings: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def check_expected(
-    path: str | os.PathLike[str], settings: Mapping[str, Any], expected: Mapping[str, Any]
+    path: str | os.PathLike[str] | Remote, settings: Mapping[str, Any], expected: Mapping[str, Any]
 ) -> None:
     """Compare stored settings with what a caller expects, named as for the constructor.
 
@@ -166,7 +167,7 @@ def check_expected(
         raise SettingsError(f"{path} was saved with other settings: {'; '.join(differences)}")
 
 
-def size_of(path: str | os.PathLike[str]) -> tuple[int, int]:
+def size_of(path: str | os.PathLike[str] | Remote) -> tuple[int, int]:
     """Return how large the table of a saved model is, without reading it: its bits, and its lanes.
 
     Raises

@@ -31,6 +31,7 @@ from safetensors import SafetensorError, safe_open
 from nonzero.errors import SnapshotError
 from nonzero.persistence.rows import Rows, Touched, WrittenRows, count_of
 from nonzero.persistence.whole_files import replacing
+from nonzero.sources.places import Remote, place_of
 
 _PIECE: Final = 4 * 2**20
 _DTYPES: Final = {
@@ -108,11 +109,11 @@ class _Tensor:
     pieces: Callable[[], Iterator[NDArray[Any]]]
 
 
-def write(path: str | os.PathLike[str], arrays: WrittenArrays, metadata: Mapping[str, Any]) -> str:
+def write(path: str | os.PathLike[str] | Remote, arrays: WrittenArrays, metadata: Mapping[str, Any]) -> str:
     """Write arrays and JSON-able metadata so that the file at `path` is always whole: the old one or the new.
 
     What is kept by its touched rows is written a few megabytes at a time, never copied whole. A link stays
-    one: the file that it leads to is written.
+    one: the file that it leads to is written. To a URL it is sent when it is whole.
 
     Returns
     -------
@@ -123,8 +124,16 @@ def write(path: str | os.PathLike[str], arrays: WrittenArrays, metadata: Mapping
     ------
     OSError
         Where the disk refuses; `path` is then as it was.
+    StoreError
+        Where the store does.
     """
-    with replacing(Path(path).resolve(), buffering=0) as file:
+    place = place_of(path)
+    if isinstance(place, Remote):
+        from nonzero.persistence.store_writing import storing_at_end
+
+        with storing_at_end(place) as sent:
+            return _write_arrays(cast(FileIO, sent), arrays, metadata)
+    with replacing(place.resolve(), buffering=0) as file:
         return _write_arrays(cast(FileIO, file), arrays, metadata)
 
 
@@ -221,7 +230,7 @@ def _write(file: FileIO, data: bytes | memoryview) -> None:
 # -- reading -----------------------------------------------------------------------------------------------
 
 
-def read(path: str | os.PathLike[str], begin: Begun) -> dict[str, Any]:
+def read(path: str | os.PathLike[str] | Remote, begin: Begun) -> dict[str, Any]:
     """Read what :func:`write` wrote into the arrays of a new model, and check its digest.
 
     The arrays are read a piece at a time. They are of no use where this fails.
@@ -275,7 +284,7 @@ def read(path: str | os.PathLike[str], begin: Begun) -> dict[str, Any]:
     return metadata
 
 
-def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_metadata(path: str | os.PathLike[str] | Remote) -> dict[str, Any]:
     """Read the metadata alone, whatever the size of the arrays; their digest is not checked.
 
     Raises
@@ -364,12 +373,30 @@ def _wanted(arrays: Arrays) -> set[str]:
 
 
 @contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, dict[str, str], dict[str, Any]]]:
-    """Open a saved model: the file, its header, and the metadata in that."""
-    if not Path(path).is_file():
+def _opened(
+    path: str | os.PathLike[str] | Remote,
+) -> Iterator[tuple[Any, dict[str, str], dict[str, Any]]]:
+    """Open a saved model, in a store by a copy: the file, its header, and the metadata in that."""
+    place = place_of(path)
+    if not isinstance(place, Remote):
+        with _opened_here(path, place) as found:
+            yield found
+        return
+    from nonzero.persistence.store_copies import copied
+
+    with copied(place) as copy, _opened_here(place, copy) as found:
+        yield found
+
+
+@contextmanager
+def _opened_here(
+    path: str | os.PathLike[str] | Remote, place: Path
+) -> Iterator[tuple[Any, dict[str, str], dict[str, Any]]]:
+    """Open a saved model of this machine, that is called otherwise where it is a copy."""
+    if not place.is_file():
         raise FileNotFoundError(f"there is no saved model at {path}")
     try:
-        with safe_open(path, framework="numpy") as file:
+        with safe_open(place, framework="numpy") as file:
             header = file.metadata() or {}
             if header.get("format") not in (FORMAT, WHOLE):
                 raise SnapshotError(
@@ -381,7 +408,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, dict[str, str],
                 raise TypeError(f"its metadata is a {type(metadata).__name__}")
             yield file, header, metadata
     except (SafetensorError, KeyError, ValueError, OSError, TypeError, RecursionError) as error:
-        _check_means(path)
+        _check_means(place)
         if isinstance(error, OSError) and error.errno in EXHAUSTED:
             raise
         raise SnapshotError(
@@ -389,7 +416,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, dict[str, str],
         ) from error
 
 
-def _check_means(path: str | os.PathLike[str]) -> None:
+def _check_means(path: Path) -> None:
     """Raise what keeps this process from opening any file: safetensors says then that there is none."""
     try:
         os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from nonzero.sources.places import Remote, place_of
+
 _LEAST: Final = 1 << 16
 """Before there is anything to write, room for so many bytes is looked for: the smallest model takes them."""
 
@@ -124,8 +126,8 @@ def _beside(target: Path) -> Path:
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Do the same for a name that users give: a link stays one, and a pipe is written to.
+def whole_file(path: str | os.PathLike[str] | Remote) -> Iterator[BinaryIO]:
+    """Do the same for a name that users give: a link stays one, a pipe is written to, a URL is stored.
 
     Parameters
     ----------
@@ -152,7 +154,13 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     ...     there, Path(folder, "log").read_bytes()
     (False, b'12')
     """
-    target = Path(path)
+    target = place_of(path)
+    if isinstance(target, Remote):
+        from nonzero.persistence.store_writing import storing
+
+        with storing(target) as file:
+            yield file
+        return
     if target.exists() and not target.is_file():
         with target.open("wb") as file:
             yield file

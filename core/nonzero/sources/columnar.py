@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
 from itertools import accumulate
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from nonzero.errors import FormatError
@@ -58,8 +57,8 @@ class ColumnarFile:
     def __init__(self, source: Source, form: str) -> None:
         self.source = source
         self.form = form
-        start = source.peek(8)[:8]
-        plain_file = source.size is not None and _begins_with(source.path, start)
+        start = source.start(8)
+        plain_file = source.size is not None and _begins_with(source, start)
         if form == "parquet" and not start.startswith(_PARQUET):
             raise FormatError(
                 f"{source.name} is no Parquet file: it begins with {start[:4]!r}; "
@@ -92,7 +91,7 @@ class ColumnarFile:
         if self.form != "parquet":
             return None
         with self._said():
-            return Parquet(self.source.path)
+            return Parquet(self.source)
 
     @cached_property
     def schema(self) -> Any:
@@ -102,7 +101,7 @@ class ColumnarFile:
         arrow = import_arrow()
         with self._said():
             if self._is_file:
-                with arrow.memory_map(str(self.source.path)) as mapped:
+                with self._mapped() as mapped:
                     return arrow.ipc.open_file(mapped).schema
             return self._opened().schema
 
@@ -121,9 +120,10 @@ class ColumnarFile:
         """
         with self._said():
             if self.parquet is not None:
-                for group, done in enumerate(accumulate(self.parquet.sizes)):
-                    yield from self.parquet.batches(group, columns)
-                    self.source.position = int(done * self._scale(self.parquet))
+                with closing(self.parquet.groups(columns)) as groups:
+                    for group, done in zip(groups, accumulate(self.parquet.sizes), strict=True):
+                        yield from self.parquet.batches(group, columns)
+                        self.source.position = int(done * self._scale(self.parquet))
             elif self._is_file:
                 yield from self._file_batches(columns)
             else:
@@ -153,10 +153,9 @@ class ColumnarFile:
             Where it is damaged.
         """
         columns, scale = form.columns, self._scale(parquet)
-        with self._said():
-            for group, done in enumerate(accumulate(parquet.sizes)):
-                if wanted is not None and group not in wanted:
-                    continue
+        done = [*accumulate(parquet.sizes)]
+        with self._said(), closing(parquet.groups(columns, wanted)) as groups:
+            for group in groups:
                 found = None
                 if not form.has_lists and parquet.is_small(group, columns):
                     with parquet.decoders(group, columns) as decoders:
@@ -167,7 +166,7 @@ class ColumnarFile:
                     with closing(ahead(parquet.batches(group, columns))) as batches:
                         for batch in batches:
                             yield from form.read(batch)
-                self.source.position = int(done * scale)
+                self.source.position = int(done[group] * scale)
         if wanted is None:
             self.source.position = self.source.size or 0
 
@@ -218,13 +217,21 @@ class ColumnarFile:
         arrow = import_arrow()
         places = [self.schema.get_field_index(name) for name in columns]
         options = arrow.ipc.IpcReadOptions(included_fields=places, use_threads=False)
-        with arrow.memory_map(str(self.source.path)) as mapped:
+        with self._mapped() as mapped:
             file = arrow.ipc.open_file(mapped, options=options)
             for number in range(file.num_record_batches):
                 batch = file.get_batch(number)
                 batch.validate(full=True)
                 yield batch
                 self.source.position = (self.source.size or 0) * (number + 1) // file.num_record_batches
+
+    def _mapped(self) -> Any:
+        """Open an Arrow IPC file; one in a store is fetched as far as it is read."""
+        if self.source.is_local:
+            return import_arrow().memory_map(str(self.source.path))
+        from nonzero.sources.store_files import PART, StoreReader
+
+        return StoreReader(self.source.stored, least=PART)
 
     def _opened(self) -> Any:
         """Return the stream of record batches."""
@@ -237,7 +244,7 @@ class ColumnarFile:
     def _sampled_parts(self, rows: int) -> Iterator[list[Any]]:
         """Yield record batches at the beginning, in the middle and at the end."""
         arrow = import_arrow()
-        with arrow.memory_map(str(self.source.path)) as mapped:
+        with self._mapped() as mapped:
             file = arrow.ipc.open_file(mapped)
             count = file.num_record_batches
             for number in sorted({0, count // 2, count - 1}) if count > 3 else range(count):
@@ -327,7 +334,7 @@ class ColumnarReader:
                 yield from self.format.read(batch)
 
 
-def _begins_with(path: str | Path, start: bytes) -> bool:
-    """Whether a file begins with some bytes as it lies on the disk, not compressed."""
-    with Path(path).open("rb") as file:
+def _begins_with(source: Source, start: bytes) -> bool:
+    """Whether a file begins with some bytes as it lies there, not compressed."""
+    with source.opened() as file:
         return file.read(len(start)) == start

@@ -6,11 +6,15 @@ import sys
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path, PurePath
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from nonzero.errors import FormatError
 from nonzero.formats.registry import COLUMNAR, FORMATS
 from nonzero.sources.compression import DAMAGE, Decompressor, Gzip, Zstd, unpacked_name
+from nonzero.sources.places import Place, Remote, place_of
+
+if TYPE_CHECKING:  # imported for the first URL
+    from nonzero.sources.store_files import StoreFile, StoreReader, StoreStream
 
 STDIN: Final = "-"
 """The name that stands for standard input."""
@@ -41,7 +45,7 @@ _FORMATS: Final = {ending: name for name, entry in FORMATS.items() for ending in
 _FORMATS.update((ending, name) for name, endings in COLUMNAR.items() for ending in endings)
 
 
-def format_of(name: str | PurePath) -> str:
+def format_of(name: str | PurePath | Remote) -> str:
     """Return the format that a file's name implies: one of text, ``parquet``, ``arrow`` or ``rows``.
 
     Parameters
@@ -59,7 +63,7 @@ def format_of(name: str | PurePath) -> str:
     >>> format_of("clicks/monday.csv.gz")
     'csv'
     """
-    found = _FORMATS.get(unpacked_name(name).suffix.lower())
+    found = _FORMATS.get(unpacked_name(str(name)).suffix.lower())
     if found is None:
         names = [*FORMATS, *COLUMNAR, ROWS]
         what = "standard input" if str(name) == STDIN else f"the name {str(name)!r}"
@@ -88,7 +92,7 @@ def total_size(sources: Iterable[Source]) -> int | None:
 
 
 class Source:
-    """A file, or standard input, read once as blocks of decompressed bytes.
+    """A file, here or at a URL, or standard input, read once as blocks of decompressed bytes.
 
     Compression is recognised by the first bytes, not by the name, so that it is found on standard input too.
     Files of several gzip members or zstd frames are read to their end; memory is bounded by the block.
@@ -96,16 +100,18 @@ class Source:
     Parameters
     ----------
     path
-        The file; ``"-"`` is standard input.
+        The file, or its URL; ``"-"`` is standard input.
     block
         About how many bytes of text a block holds, at least 64.
 
     Attributes
     ----------
+    path
+        Where it is.
     name
         What to call it in messages.
     size
-        Its bytes on disk, None where nobody knows (standard input, pipes).
+        Its bytes on disk or in the store, None where nobody knows (standard input, pipes, some web servers).
     position
         How many of those bytes have been read so far.
     packed
@@ -119,6 +125,8 @@ class Source:
         While iterating: for a file that cannot be opened or read.
     FormatError
         While iterating: for a compressed file that is damaged or ends early.
+    StoreError
+        For a URL: at once where there is no such file, and while iterating.
 
     Examples
     --------
@@ -126,13 +134,19 @@ class Source:
     0
     """
 
-    def __init__(self, path: str | Path, block: int = _BLOCK) -> None:
-        self.path = path
+    def __init__(self, path: str | Place, block: int = _BLOCK) -> None:
+        self.path = place_of(path)
         self.block = block
         self.is_stdin = str(path) == STDIN
-        self.name = "standard input" if self.is_stdin else str(path)
-        regular = not self.is_stdin and Path(path).is_file()
-        self.size = Path(path).stat().st_size if regular else None
+        self.name = "standard input" if self.is_stdin else str(self.path)
+        self._stored: StoreFile | None = None
+        if isinstance(self.path, Remote):
+            info = self.path.info or {}
+            # What a listing has said is enough until it is read: there may be thousands of files.
+            self.size = info["size"] if info.get("size") is not None else self.stored.size
+        else:
+            regular = not self.is_stdin and self.path.is_file()
+            self.size = self.path.stat().st_size if regular else None
         self.position = 0
         self.columns: object = None  # who reads it as a columnar file, if anybody does
         self.format = "csv"
@@ -179,6 +193,8 @@ class Source:
         if self.size is None or self._peeked:
             return self.peek(size)[:size]
         other = Source(self.path, block=64)
+        if not self.is_local:
+            other._stored = self.stored
         with closing(other._read_blocks()) as blocks:
             begun = next(blocks, b"")
             while len(begun) < size and (block := next(blocks, b"")):
@@ -203,17 +219,35 @@ class Source:
             return [(self.peek(2 * SAMPLE), True)]
         if self.size <= 3 * SAMPLE:
             return [(self.peek(self.size), True)]
-        with Path(self.path).open("rb") as file:
+        middle = max((self.size - SAMPLE) // 2, len(first))
+        with self.opened() as file:
             rest = []
-            middle = max((self.size - SAMPLE) // 2, len(first))
             for start in (middle, max(self.size - SAMPLE, middle + SAMPLE)):
                 file.seek(start)
                 rest.append((file.read(SAMPLE), False))
         return [(first, True), *rest]
 
-    def opened(self) -> BinaryIO:
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a file, or a pipe, of this machine."""
+        return isinstance(self.path, Path)
+
+    @property
+    def stored(self) -> StoreFile:
+        """The file in its store, of a URL; it is opened when it is first asked for."""
+        if self._stored is None:
+            from nonzero.sources.store_files import StoreFile
+
+            self._stored = StoreFile(cast(Remote, self.path))
+        return self._stored
+
+    def opened(self) -> BinaryIO | StoreReader:
         """Open it as it lies there, to be read at any place; only where its size is known."""
-        return Path(self.path).open("rb")
+        if isinstance(self.path, Path):
+            return self.path.open("rb")
+        from nonzero.sources.store_files import StoreReader
+
+        return StoreReader(self.stored, [(0, self.stored.head())])
 
     def _read_blocks(self) -> Generator[bytes, None, None]:
         with self._open() as file:
@@ -225,21 +259,25 @@ class Source:
             else:
                 yield from self._blocks_of(start, file, self.block)
 
-    def _open(self) -> AbstractContextManager[BinaryIO]:
+    def _open(self) -> AbstractContextManager[BinaryIO | StoreStream]:
+        if not isinstance(self.path, Path):
+            from nonzero.sources.store_files import StoreStream
+
+            return StoreStream(self.stored)
         if not self.is_stdin:
-            return Path(self.path).open("rb")
+            return self.path.open("rb")
         if sys.stdin is None:  # so Python says that the process was started without it
             raise FormatError(
                 "standard input is closed; name a file, or hand one over, as in nonzero ... < FILE"
             )
         return nullcontext(sys.stdin.buffer)
 
-    def _read(self, file: BinaryIO, size: int) -> bytes:
+    def _read(self, file: BinaryIO | StoreStream, size: int) -> bytes:
         data = file.read(size)
         self.position += len(data)
         return data
 
-    def _blocks_of(self, start: bytes, file: BinaryIO, size: int) -> Iterator[bytes]:
+    def _blocks_of(self, start: bytes, file: BinaryIO | StoreStream, size: int) -> Iterator[bytes]:
         block = start + self._read(file, size - len(start))
         while block:
             yield block

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import Any, Final
+from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING, Any, Final
 
 from nonzero.formats.arrow_import import import_arrow, import_parquet
 from nonzero.formats.arrow_types import has_cells
 from nonzero.formats.arrow_values import cells_as_text
+from nonzero.sources.files import Source
+
+if TYPE_CHECKING:  # imported for the first URL
+    from nonzero.sources.store_columns import StoreColumns
 
 CELLS_READ_AT_ONCE: Final = 1 << 22
 """About so many cells of a row group are decoded at once, where it is read in parts."""
@@ -38,8 +41,8 @@ class Parquet:
 
     Parameters
     ----------
-    path
-        Where it is.
+    source
+        The file. Of one in a store only what some columns take is fetched, ahead of who decodes it.
 
     Attributes
     ----------
@@ -51,9 +54,14 @@ class Parquet:
         How many rows each row group has.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self._path = path
+    def __init__(self, source: Source) -> None:
+        self._source = source
         self._metadata: Any = None
+        self._stored: StoreColumns | None = None
+        if not source.is_local:
+            from nonzero.sources.store_columns import StoreColumns
+
+            self._stored = StoreColumns(source.stored)
         with self._opened() as file:
             self._metadata = file.metadata
             self.schema: Any = file.schema_arrow
@@ -66,6 +74,23 @@ class Parquet:
             for column in map(group.column, range(group.num_columns))
             if not _DIFFERENCES.isdisjoint(column.encodings)
         }
+
+    def groups(self, columns: Sequence[str], wanted: range | None = None) -> Generator[int, None, None]:
+        """Yield the numbers of its row groups; from a store some columns of the next are fetched meanwhile.
+
+        Parameters
+        ----------
+        columns
+            Those that are read of each.
+        wanted
+            Which row groups; None for all.
+        """
+        numbers = range(len(self.sizes)) if wanted is None else wanted
+        if self._stored is None:
+            yield from numbers
+            return
+        with closing(self._stored.ahead(self._metadata, numbers, columns)) as fetched:
+            yield from fetched
 
     def is_small(self, group: int, columns: Sequence[str]) -> bool:
         """Whether some columns of a row group may be decoded as a whole, one after another.
@@ -85,7 +110,7 @@ class Parquet:
         Each may be called by one thread at a time.
         """
         with ExitStack() as stack:
-            files = [stack.enter_context(self._opened(columns)) for _ in range(THREADS)]
+            files = [stack.enter_context(self._opened(columns, group)) for _ in range(THREADS)]
 
             def decoder(file: Any) -> Callable[[str], Any]:
                 return lambda name: file.read_row_group(group, [name], use_threads=False).column(name)
@@ -94,7 +119,7 @@ class Parquet:
 
     def batches(self, group: int, columns: Sequence[str]) -> Generator[Any, None, None]:
         """Yield the record batches of a row group, with some columns."""
-        with self._opened(columns) as file:
+        with self._opened(columns, group) as file:
             rows = max(CELLS_READ_AT_ONCE // max(len(columns), 1), 1024)
             yield from file.iter_batches(rows, [group], list(columns), use_threads=False)
 
@@ -122,15 +147,22 @@ class Parquet:
         else:
             places, most = [[place] for place in sorted({0, len(groups) // 2, groups[-1]})], rows
         told = [name for name in columns if has_cells(self.schema.field(name).type)]
+        if self._stored is not None:
+            self._stored.sample(self._metadata, [group for place in places for group in place], told)
         with self._opened() as file:
             for place in places:
                 yield [(name, _cells(file, place, name, most)) for name in told]
 
-    def _opened(self, columns: Sequence[str] = ()) -> Any:
+    def _opened(self, columns: Sequence[str] = (), group: int | None = None) -> Any:
         """Open the file; the texts of some columns come as the dictionaries of their pages."""
         coded = [name for name in columns if name not in self._differences and self._is_textual(name)]
+        file: Any = self._source.path
+        buffer = _BUFFER
+        if self._stored is not None:
+            file = self._stored.opened(group)
+            buffer = self._stored.buffer(group)
         return import_parquet().ParquetFile(
-            self._path, metadata=self._metadata, read_dictionary=coded, pre_buffer=False, buffer_size=_BUFFER
+            file, metadata=self._metadata, read_dictionary=coded, pre_buffer=False, buffer_size=buffer
         )
 
     def _is_textual(self, column: str) -> bool:

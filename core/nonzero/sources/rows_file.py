@@ -23,7 +23,7 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple, Self
+from typing import Any, BinaryIO, Final, NamedTuple, Self, cast
 
 import numpy as np
 import xxhash
@@ -203,15 +203,17 @@ class RowsReader:
         self._source = source
         self._seed = 0
         source.start(1)
-        self._plain = source.size is not None and not source.packed
+        seekable = source.size is not None and not source.packed
+        self._plain = seekable and source.is_local  # what a store has is read ahead
         self._bytes: _Pieces | _FileBytes = _Pieces(source)
-        if not self._plain:
+        if self._plain:
+            with _FileBytes(source, 0) as self._bytes:
+                self._identity = self._bytes.identity
+                self._read_head()
+        else:
             self._read_head()
-            return
-        with _FileBytes(source, 0) as self._bytes:
-            self._identity = self._bytes.identity
-            self._read_head()
-        self.foot = self._find_foot(source.path)
+        if seekable:
+            self.foot = self._find_foot(source)
 
     @classmethod
     def of_bytes(cls, data: bytes) -> RowsReader:
@@ -339,10 +341,10 @@ class RowsReader:
         except FormatError as error:
             raise self._damage(0, 0, str(error)) from error
 
-    def _find_foot(self, path: str | Path) -> RowsFoot | None:
+    def _find_foot(self, source: Source) -> RowsFoot | None:
         """Look at a file's end before its rows; what is wrong there is told when the rows are read."""
         try:
-            with Path(path).open("rb") as file:
+            with source.opened() as file:
                 file.seek(-_END.size, os.SEEK_END)
                 place, magic = _END.unpack(file.read(_END.size))
                 if magic != _END_MAGIC:
@@ -436,7 +438,7 @@ class _FileBytes:
         self.place = place
 
     def __enter__(self) -> Self:
-        self._file = Path(self._source.path).open("rb", buffering=0)
+        self._file = cast(Path, self._source.path).open("rb", buffering=0)
         self._file.seek(self.place)
         found = os.fstat(self._file.fileno())
         self.identity = (found.st_dev, found.st_ino, found.st_mtime_ns)

@@ -74,7 +74,7 @@ class Checkpoint:
         sources: Sequence[Source],
         reading: ReadingOptions,
         options: Mapping[str, Any],
-        start: Path | None,
+        begun: str | None,
     ) -> None:
         """Take what makes this training what it is; hold it against the one that was begun.
 
@@ -86,8 +86,8 @@ class Checkpoint:
             How they are read.
         options
             Those of the model.
-        start
-            The model that goes on.
+        begun
+            The digest of the model that goes on.
 
         Raises
         ------
@@ -97,7 +97,7 @@ class Checkpoint:
         asked = {**options, **asdict(reading)}
         self._facts = {
             "version": __version__,
-            "from": None if start is None else snapshot.read_metadata(start)["digest"],
+            "from": begun,
             "options": {
                 name: [*value] if isinstance(value, tuple | list) else value for name, value in asked.items()
             },
@@ -188,8 +188,10 @@ class Checkpoint:
 
 
 def _identity(source: Source) -> list[Any]:
-    path = Path(source.path)
-    return [source.size, path.stat().st_mtime_ns]
+    if isinstance(source.path, Path):
+        return [source.size, source.path.stat().st_mtime_ns]
+    version = source.stored.version
+    return [source.size, *(f"{name} {value}" for name, value in version.items() if name != "size")]
 
 
 def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import click
@@ -14,6 +13,7 @@ from nonzero import LogisticRegression
 from nonzero.kernels.rules.optimizers import Rule
 from nonzero.model.lanes import lanes_of
 from nonzero.sources.files import Source
+from nonzero.sources.places import Place
 from nonzero_service.cli.input_files import InputFiles
 from nonzero_service.cli.options import MODEL_FILE, listed, rule_of
 from nonzero_service.cli.reading import ReadingOptions
@@ -28,7 +28,7 @@ option = click.option(
 )
 
 
-def continued(path: Path, reading: ReadingOptions, options: Mapping[str, Any]) -> LogisticRegression:
+def continued(path: Place, reading: ReadingOptions, options: Mapping[str, Any]) -> LogisticRegression:
     """Return a saved model that is to go on.
 
     Parameters

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Final
 
 import click
@@ -11,6 +10,7 @@ import click
 from nonzero.errors import InputError
 from nonzero.persistence.pages import keep_freed
 from nonzero.sources.files import ROWS, STDIN, format_of
+from nonzero.sources.places import Place
 from nonzero_service.cli.conversions import (
     Conversion,
     ExamplesConversion,
@@ -79,7 +79,7 @@ def convert(
     to: str | None,
     reading: ReadingOptions,
     namespace_separator: str | None,
-    model: Path | None,
+    model: Place | None,
     allow_missing: bool,
     bits: int,
     overwrite: bool,
@@ -104,12 +104,12 @@ def convert(
     keep_freed()
     stopping.kept = lambda: left(output)
     form = _form_of(output, to)
-    files = files_named(files)
-    check_output(output, "OUTPUT", overwrite=overwrite, read=(*files, *([] if model is None else [model])))
-    sources = [source_of(file) for file in files]
+    named = files_named(files)
+    check_output(output, "OUTPUT", overwrite=overwrite, read=(*named, *([] if model is None else [model])))
+    sources = [source_of(file) for file in named]
 
     def opened_files() -> InputFiles:
-        again = [source_of(file) for file in files]
+        again = [source_of(file) for file in named]
         if model is None:
             return InputFiles(again, reading, namespace_separator)
         return files_like(model, again, reading, allow_missing=allow_missing)

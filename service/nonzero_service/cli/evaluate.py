@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import click
@@ -14,6 +13,7 @@ import click
 from nonzero import InputError, LogisticRegression
 from nonzero.errors import LineError
 from nonzero.persistence.pages import keep_freed
+from nonzero.sources.places import Named, Place
 from nonzero.statistics.tallies import EXACT, Tallies
 from nonzero_service.cli.aligned import line_of
 from nonzero_service.cli.display import Display, figures_line
@@ -65,7 +65,7 @@ from nonzero_service.cli.tables import order_of
 @stoppable
 def evaluate(
     files: Sequence[str],
-    paths: Sequence[Path],
+    paths: Sequence[Place],
     slices: Sequence[str],
     top: int,
     by_day: bool,
@@ -90,15 +90,15 @@ def evaluate(
             f"there are {len(paths)} models; give one, or two to compare", param_hint="--model"
         )
     stopping.kept = lambda: "no figures were told"
-    files = files_named(files)
+    named = files_named(files)
     models = [LogisticRegression.load(path) for path in paths]
     readings = readings_of(
-        models, lambda: [source_of(file) for file in files], reading, allow_missing=allow_missing
+        models, lambda: [source_of(file) for file in named], reading, allow_missing=allow_missing
     )
     fields = list(dict.fromkeys(listed(slices)))
     found = _Evaluation(
         paths,
-        _slices_by_field(fields, models, files, reading) if fields else None,
+        _slices_by_field(fields, models, named, reading) if fields else None,
         SlicesByDay(len(models)) if by_day else None,
     )
     stopping.kept = lambda: f"{found.tallies.examples:,} examples were read, and no figures were told"
@@ -107,7 +107,7 @@ def evaluate(
     problem = label_problem(counts.examples, counts.clicks, counts.weight, found.rejected)
     if not counts.examples:
         why = f": {problem}" if problem else ""
-        raise InputError(f"there is no labelled example in {', '.join(files)}{why}")
+        raise InputError(f"there is no labelled example in {', '.join(map(str, named))}{why}")
     results = found.results(top)
     click.echo(json.dumps(results) if as_json else evaluation_text(results))
     if problem:
@@ -126,7 +126,7 @@ class _Evaluation:
     """
 
     def __init__(
-        self, paths: Sequence[Path], by_field: SlicesByField | None, by_day: SlicesByDay | None
+        self, paths: Sequence[Place], by_field: SlicesByField | None, by_day: SlicesByDay | None
     ) -> None:
         self.paths = paths
         self.tallies = Tallies(len(paths), exact=EXACT)
@@ -201,7 +201,7 @@ def _read(readings: Sequence[Reading], models: Sequence[LogisticRegression], fou
 def _slices_by_field(
     fields: Sequence[str],
     models: Sequence[LogisticRegression],
-    files: Sequence[str],
+    files: Sequence[Named],
     reading: ReadingOptions,
 ) -> SlicesByField:
     """Return slices by fields.

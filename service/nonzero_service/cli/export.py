@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Final
 
 import click
@@ -16,6 +16,7 @@ from nonzero.export.slot_names import SlotNames
 from nonzero.persistence.pages import keep_freed
 from nonzero.sources.compression import unpacked_name
 from nonzero.sources.files import STDIN
+from nonzero.sources.places import Named, Place, Remote, place_of
 from nonzero_service.cli.file_arguments import files_named
 from nonzero_service.cli.golden import golden_of
 from nonzero_service.cli.names import names, names_of
@@ -62,14 +63,14 @@ FORMS: Final = ("json", "onnx", "vw")
 @overwrite
 @stoppable
 def export(
-    model: Path,
+    model: Place,
     form: str | None,
     output: str,
     overwrite: bool,
-    names_from: Sequence[str],
+    names_from: Sequence[Named],
     top: int | None,
     golden: tuple[str, int] | None,
-    golden_from: Sequence[str],
+    golden_from: Sequence[Named],
     stopping: Stopping,
 ) -> None:
     """Write a saved model for others to read: as JSON, as a graph of ONNX, or as Vowpal Wabbit's text.
@@ -103,7 +104,7 @@ def export(
         _write_golden(lines, golden[0])
 
 
-def _names_of_slots(model: LogisticRegression, files: Sequence[str], top: int | None) -> SlotNames | None:
+def _names_of_slots(model: LogisticRegression, files: Sequence[Named], top: int | None) -> SlotNames | None:
     """Return the names of a model's slots, or of those with the largest weights."""
     if not files:
         return None
@@ -118,10 +119,18 @@ def _places(output: str, golden: tuple[str, int] | None) -> dict[str, str]:
     """Return the options that name files to be written, and the files."""
     places = {"--output": output}
     if golden is not None:
-        if Path(golden[0]).absolute() == Path(output).absolute():
+        if _is_alike(golden[0], output):
             raise click.BadParameter(f"{output} is --output too; name another file", param_hint="--golden")
         places["--golden"] = golden[0]
     return places
+
+
+def _is_alike(one: str, other: str) -> bool:
+    """Tell whether two names are of one file, which need not be there."""
+    first, second = (
+        place if isinstance(place, Remote) else place.absolute() for place in map(place_of, (one, other))
+    )
+    return first == second
 
 
 def _form_of(output: str) -> str:
@@ -196,8 +205,10 @@ def _write_golden(lines: Iterable[str], file: str) -> None:
 def _say_written(output: str, what: str) -> None:
     if output == STDIN:
         _say(what)
-    elif Path(output).is_file():
-        _say(f"{output}: {what}, {Path(output).stat().st_size:,} bytes")
+    elif isinstance(place := place_of(output), Remote):
+        _say(f"{place}: {what}")
+    elif place.is_file():
+        _say(f"{output}: {what}, {place.stat().st_size:,} bytes")
 
 
 def _say(line: str) -> None:

@@ -12,6 +12,7 @@ from nonzero.export.golden import golden_lines, random_rows
 from nonzero.formats.assembly import PlainRow
 from nonzero.formats.named_rows import NamedRows
 from nonzero.sources.files import Source
+from nonzero.sources.places import Named
 from nonzero_service.cli.display import Display
 from nonzero_service.cli.input_files import InputFiles, is_rows
 from nonzero_service.cli.notices import RejectedLines
@@ -19,7 +20,7 @@ from nonzero_service.cli.options import source_of
 from nonzero_service.cli.tables import reading_of
 
 
-def golden_of(model: LogisticRegression, n: int, log: Sequence[str]) -> Iterator[str]:
+def golden_of(model: LogisticRegression, n: int, log: Sequence[Named]) -> Iterator[str]:
     """Return the lines of golden predictions.
 
     Parameters
@@ -42,7 +43,7 @@ def golden_of(model: LogisticRegression, n: int, log: Sequence[str]) -> Iterator
         return golden_lines(model, random_rows(model, n))
     batch, rows = _first_rows(model, [source_of(file, "--golden-from") for file in log], n)
     if not len(batch):
-        raise InputError(f"there is no row to predict in {', '.join(log)}")
+        raise InputError(f"there is no row to predict in {', '.join(map(str, log))}")
     return golden_lines(model, batch, rows)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -19,6 +18,7 @@ from nonzero.sources.columnar_names import read_named_columns
 from nonzero.sources.examples import read_examples
 from nonzero.sources.files import ROWS, ROWS_MAGIC, Source, total_size
 from nonzero.sources.pipeline import in_turns
+from nonzero.sources.places import Place
 from nonzero.sources.rows_agreement import check_hashed, check_tables, joined_schema
 from nonzero.sources.rows_file import RowsReader
 from nonzero.sources.rows_head import RowsFoot, RowsHead
@@ -267,7 +267,7 @@ def read_rows(reader: RowsReader, schema: Schema) -> Generator[Parsed, None, Non
 
 
 def files_like(
-    path: Path, sources: Sequence[Source], reading: ReadingOptions, *, allow_missing: bool
+    path: Place, sources: Sequence[Source], reading: ReadingOptions, *, allow_missing: bool
 ) -> InputFiles:
     """Return files that are read as a saved model reads them.
 

@@ -15,10 +15,11 @@ import numpy as np
 from nonzero import LogisticRegression
 from nonzero.fields.schema import KINDS
 from nonzero.model.notes import noted_fields
+from nonzero.sources.places import Named, Place
 from nonzero_service.cli.display import figures_table
 from nonzero_service.cli.extra import service_extra
 from nonzero_service.cli.names import names, names_of
-from nonzero_service.cli.options import as_json
+from nonzero_service.cli.options import PlaceType, as_json
 from nonzero_service.cli.verdicts import diagnosis_text
 
 if TYPE_CHECKING:
@@ -33,13 +34,13 @@ MOST_NAMES: Final = 20
 @click.argument(
     "model",
     metavar="MODEL_OR_DIR",
-    type=click.Path(exists=True, path_type=Path),
-    help="A model that train saved, or the data directory of a service.",
+    type=PlaceType(exists=True, path_type=Path),
+    help="A model that train saved, also at a URL, or the data directory of a service.",
 )
 @click.option("--top", type=click.IntRange(0), default=10, help="How many of the largest weights to show.")
 @names
 @as_json
-def inspect(model: Path, top: int, names_from: Sequence[str], as_json: bool) -> None:
+def inspect(model: Place, top: int, names_from: Sequence[Named], as_json: bool) -> None:
     """Show what a saved model holds, and whether it still learns.
 
     Of a model: its settings, how well it predicted, its largest weights, and the diagnosis. Of a data
@@ -47,7 +48,7 @@ def inspect(model: Path, top: int, names_from: Sequence[str], as_json: bool) -> 
 
     A model keeps no names of features. --names hashes those of a log, or of a list, and so finds them again.
     """
-    if model.is_dir():
+    if isinstance(model, Path) and model.is_dir():
         reports = _directory_reports(model, top, names_from)
         texts = (_directory_text(name, report) for name, report in reports.items())
         click.echo(json.dumps(reports) if as_json else "\n\n".join(texts))
@@ -56,7 +57,7 @@ def inspect(model: Path, top: int, names_from: Sequence[str], as_json: bool) -> 
     click.echo(json.dumps(report) if as_json else _text(report))
 
 
-def _directory_reports(directory: Path, top: int, names_from: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _directory_reports(directory: Path, top: int, names_from: Sequence[Named]) -> dict[str, dict[str, Any]]:
     with service_extra("inspect"):
         from nonzero_service.models.data_directory import models_in
         from nonzero_service.models.inspecting import inspect_model
@@ -116,7 +117,7 @@ def _pause_text(name: str, pause: dict[str, Any]) -> Iterator[str]:
     )
 
 
-def _report(model: LogisticRegression, top: int, names_from: Sequence[str]) -> dict[str, Any]:
+def _report(model: LogisticRegression, top: int, names_from: Sequence[Named]) -> dict[str, Any]:
     weights = model.weights
     slots = np.flatnonzero(weights[:-1])
     largest = slots[np.argsort(-np.abs(weights[slots]), kind="stable")[:top]]

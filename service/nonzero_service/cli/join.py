@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,6 +22,7 @@ from nonzero.sources.event_files import ColumnarEvents, event_file
 from nonzero.sources.event_texts import LABEL, JsonEvents
 from nonzero.sources.events import Events
 from nonzero.sources.files import STDIN, format_of, total_size
+from nonzero.sources.places import Named, Remote, is_url, place_of
 from nonzero.sources.scratch import Scratch
 from nonzero.sources.time_order import NUMBER, TIME, TimeOrder
 from nonzero.sources.window_join import REPEATED, JoinCounts, WindowJoin
@@ -163,13 +165,13 @@ def join(
     check_form(shown, form, output, label)
     rejected = RejectedLines()
     with (
-        Scratch(Path(output).resolve().parent) as scratch,
+        Scratch(_room(output)) as scratch,
         opened(output) as out,
         Display("joining", total_size(file.source for file in (*shown, *clicked))) as display,
         labelled_writer(shown[0], out, form, output, label) as write,
     ):
         display.say(
-            f"{impressions} is sorted by time on the disk beside {output}, where it takes about the room of "
+            f"{impressions} is sorted by time on the disk {_where(output)}, where it takes about the room of "
             "what it holds; memory stays near 400 MB"
         )
         found = _Joining(round(window * 1000), scratch, rejected, display)
@@ -187,6 +189,16 @@ def join(
         display.say(remark)
     results = counts.to_dict() | {"rejected": rejected.count}
     click.echo(json.dumps(results) if as_json else _text(results))
+
+
+def _room(output: str) -> Path:
+    """Return the folder in which is sorted what does not fit into memory."""
+    place = place_of(output)
+    return Path(tempfile.gettempdir()) if isinstance(place, Remote) else place.resolve().parent
+
+
+def _where(output: str) -> str:
+    return f"in {_room(output)}" if is_url(output) else f"beside {output}"
 
 
 class _Joining:
@@ -252,7 +264,7 @@ class _Joining:
             yield events
 
 
-def _opened(name: str, reading: ReadingOptions, id: str, time: str, option: str) -> EventRows:
+def _opened(name: Named, reading: ReadingOptions, id: str, time: str, option: str) -> EventRows:
     """Return a file of events.
 
     Raises

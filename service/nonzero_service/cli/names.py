@@ -14,6 +14,7 @@ from nonzero import LogisticRegression
 from nonzero.export.slot_names import SlotNames
 from nonzero.sources.compression import unpacked_name
 from nonzero.sources.files import ROWS, STDIN, Source
+from nonzero.sources.places import Named
 from nonzero_service.cli.display import Display
 from nonzero_service.cli.file_arguments import files_named
 from nonzero_service.cli.input_files import InputFiles, is_rows
@@ -40,7 +41,7 @@ names = click.option(
 )
 
 
-def names_of(model: LogisticRegression, files: Sequence[str], slots: NDArray[np.int64]) -> SlotNames | None:
+def names_of(model: LogisticRegression, files: Sequence[Named], slots: NDArray[np.int64]) -> SlotNames | None:
     """Return the names that files give to slots of a model; None without files. What collides is told.
 
     Parameters
@@ -77,7 +78,7 @@ def names_of(model: LogisticRegression, files: Sequence[str], slots: NDArray[np.
     return found
 
 
-def _source(file: str, reading: ReadingOptions) -> Source:
+def _source(file: Named, reading: ReadingOptions) -> Source:
     source = source_of(file, "--names")
     if _is_list(file):
         return source
@@ -85,8 +86,8 @@ def _source(file: str, reading: ReadingOptions) -> Source:
         form = reading.format_of(source)
     except click.BadParameter as error:
         raise click.BadParameter(
-            f"the name {file!r} does not tell what it is; name a log .vw, .ndjson or .csv, and a list of "
-            "names, one a line, .names",
+            f"the name {str(file)!r} does not tell what it is; name a log .vw, .ndjson or .csv, and a list "
+            "of names, one a line, .names",
             param_hint="--names",
         ) from error
     if form in (ROWS, "libsvm") or is_rows(source, reading):
@@ -98,8 +99,8 @@ def _source(file: str, reading: ReadingOptions) -> Source:
     return source
 
 
-def _is_list(file: str) -> bool:
-    return file != STDIN and unpacked_name(file).suffix.lower() in LISTS
+def _is_list(file: Named) -> bool:
+    return file != STDIN and unpacked_name(str(file)).suffix.lower() in LISTS
 
 
 def _take_list(found: SlotNames, source: Source) -> None:

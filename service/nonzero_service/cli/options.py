@@ -14,6 +14,8 @@ from nonzero.kernels.rules.optimizers import RULES, Rule
 from nonzero.model.lanes import lanes_from_text
 from nonzero.persistence.whole_files import try_replacing
 from nonzero.sources.files import STDIN, Source
+from nonzero.sources.places import Named, Place, Remote, is_url, place_of
+from nonzero.sources.stores import is_there
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -23,7 +25,8 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 AUTO: Final = "auto"
 
 FILE_HELP: Final = (
-    "A file of examples, plain, gzip or zstd, or a pattern such as 'day_*.csv'. - is standard input."
+    "A file of examples, plain, gzip or zstd, or a pattern such as 'day_*.csv', or the URL of either "
+    "(s3://, gs://, https://). - is standard input."
 )
 
 
@@ -35,7 +38,16 @@ def complete_file(context: click.Context, parameter: click.Parameter, begun: str
     return [CompletionItem(begun, type="file")]
 
 
-NEW_FILE: Final = click.Path(dir_okay=False, path_type=Path)
+class PlaceType(click.Path):
+    """A file of this machine, or one at a URL, of which nothing is asked yet."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the place that was given."""
+        place = place_of(value) if is_url(value) else value
+        return place if isinstance(place, Remote) else super().convert(place, param, ctx)
+
+
+NEW_FILE: Final = PlaceType(dir_okay=False, path_type=Path)
 """A file that the command writes."""
 
 DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
@@ -67,7 +79,7 @@ interactions = click.option(
     "May be repeated.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-MODEL_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+MODEL_FILE: Final = PlaceType(exists=True, dir_okay=False, path_type=Path)
 """A model that train saved."""
 
 
@@ -163,7 +175,7 @@ def optimizer_of(learning_rate: str) -> AdaGrad | None:
         raise click.BadParameter(reason, param_hint="--learning-rate") from error
 
 
-def source_of(file: str, hint: str = "FILE") -> Source:
+def source_of(file: Named, hint: str = "FILE") -> Source:
     """Return the source that an argument, or an option, names.
 
     Parameters
@@ -177,14 +189,17 @@ def source_of(file: str, hint: str = "FILE") -> Source:
     ------
     click.BadParameter
         Where there is no such file.
+    StoreError
+        Where there is none in its store, or the store does not say.
     """
-    if file != STDIN and (not Path(file).exists() or Path(file).is_dir()):
+    place = place_of(file)
+    if file != STDIN and isinstance(place, Path) and (not place.exists() or place.is_dir()):
         raise click.BadParameter(f"there is no file {file}", param_hint=hint)
     return Source(file)
 
 
 def check_output(
-    output: str | Path, hint: str, *, overwrite: bool, read: Iterable[str | Path] = (), pipes: bool = True
+    output: str | Place, hint: str, *, overwrite: bool, read: Iterable[str | Place] = (), pipes: bool = True
 ) -> None:
     """Refuse a file that could not be written, or would be lost, before any work is done for it.
 
@@ -205,12 +220,21 @@ def check_output(
     ------
     click.BadParameter
         It names the way out.
+    StoreError
+        Where a store does not let it be written, or does not answer.
     """
     if str(output) == STDIN and pipes:
         return
-    path = Path(output)
-    reason = _why_not(path, overwrite=overwrite, read=read, pipes=pipes)
-    if reason is None and (path.is_file() or not path.exists()):
+    path = place_of(output)
+    if isinstance(path, Remote):
+        reason = _why_not_stored(path, overwrite=overwrite, read=read)
+        if reason is None:
+            from nonzero.persistence.store_writing import try_writing
+
+            try_writing(path)
+    else:
+        reason = _why_not(path, overwrite=overwrite, read=read, pipes=pipes)
+    if reason is None and isinstance(path, Path) and (path.is_file() or not path.exists()):
         try:
             try_replacing(path.resolve())
         except OSError as error:
@@ -219,7 +243,26 @@ def check_output(
         raise click.BadParameter(reason, param_hint=hint)
 
 
-def _why_not(path: Path, *, overwrite: bool, read: Iterable[str | Path], pipes: bool) -> str | None:
+def is_same(one: str | Place, other: str | Place) -> bool:
+    """Tell whether two names are those of one file that is there."""
+    first, second = place_of(one), place_of(other)
+    if isinstance(first, Remote) or isinstance(second, Remote):
+        return first == second
+    return str(one) != STDIN and first.exists() and second.exists() and first.samefile(second)
+
+
+def _why_not_stored(place: Remote, *, overwrite: bool, read: Iterable[str | Place]) -> str | None:
+    """Return why a file of a store is not to be written; None where nothing is said against it."""
+    if place.url.endswith("/"):
+        return f"{place} is a folder; name a file in it"
+    if any(is_same(one, place) for one in read):
+        return f"{place} is a file that is read; name another"
+    if overwrite or place.is_web or not is_there(place):
+        return None
+    return f"{place} is there already; name another file, or replace it by --overwrite"
+
+
+def _why_not(path: Path, *, overwrite: bool, read: Iterable[str | Place], pipes: bool) -> str | None:
     """Return why a file is not to be written; None where nothing is said against it."""
     if str(path) == STDIN:
         return "it cannot be standard output; name a file"
@@ -229,7 +272,7 @@ def _why_not(path: Path, *, overwrite: bool, read: Iterable[str | Path], pipes: 
         return f"there is no directory {folder}"
     if not path.exists():
         return None
-    if any(str(one) != STDIN and Path(one).exists() and path.samefile(one) for one in read):
+    if any(is_same(one, path) for one in read):
         return f"{path} is a file that is read; name another"
     if not path.is_file():
         return None if pipes else f"{path} is no file that can be replaced; name another"

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import BinaryIO
 
 from nonzero.persistence.whole_files import whole_file
 from nonzero.sources.compression import packing
 from nonzero.sources.files import STDIN
+from nonzero.sources.places import Place, Remote, place_of
+from nonzero.sources.store_errors import StoreError
 
 
 @contextmanager
-def opened(output: str) -> Iterator[BinaryIO]:
+def opened(output: str | Place) -> Iterator[BinaryIO]:
     """Open what is written; packed as its name says. ``-`` is standard output.
 
     Parameters
@@ -27,15 +28,15 @@ def opened(output: str) -> Iterator[BinaryIO]:
     BinaryIO
         To write to. Where the block ends by an exception, a file that was there stays as it was.
     """
-    if output == STDIN:
+    if str(output) == STDIN:
         with open(os.dup(1), "wb") as out:  # noqa: PTH123 - a descriptor, which is no path
             yield out
         return
-    with whole_file(output) as file, packing(file, output) as out:
+    with whole_file(output) as file, packing(file, str(output)) as out:
         yield out
 
 
-def left(output: str) -> str:
+def left(output: str | Place) -> str:
     """Say what an output is that was not written to its end.
 
     Parameters
@@ -43,6 +44,18 @@ def left(output: str) -> str:
     output
         The file's name.
     """
-    if output == STDIN:
+    if str(output) == STDIN:
         return "standard output is cut"
-    return f"nothing was written: {output} is {'as it was' if Path(output).exists() else 'not there'}"
+    return f"nothing was written: {place_of(output)} is {as_before(place_of(output))}"
+
+
+def as_before(place: Place) -> str:
+    """Say what a file is that was to be written and was not."""
+    if not isinstance(place, Remote):
+        return "as it was" if place.exists() else "not there"
+    from nonzero.sources.stores import is_there
+
+    try:
+        return "as it was" if is_there(place) else "not there"
+    except StoreError:
+        return "as it was, as far as can be known"

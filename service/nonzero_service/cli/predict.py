@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
-from pathlib import Path
 from select import select
 
 import click
@@ -18,6 +17,7 @@ from nonzero.formats import Parsed
 from nonzero.persistence.pages import keep_freed
 from nonzero.sources.examples import usable
 from nonzero.sources.files import STDIN, Source
+from nonzero.sources.places import Place
 from nonzero_service.cli.display import Display
 from nonzero_service.cli.file_arguments import file_named
 from nonzero_service.cli.input_files import InputFiles
@@ -60,8 +60,8 @@ from nonzero_service.cli.stopping import Stopping, stoppable
 @stoppable
 def predict(
     file: str,
-    model: Path,
-    output: Path | None,
+    model: Place,
+    output: Place | None,
     allow_missing: bool,
     reading: ReadingOptions,
     interactions: Sequence[str],
@@ -84,10 +84,10 @@ def predict(
     """
     keep_freed()
     stopping.kept = lambda: "nothing was predicted"
-    file = file_named(file)
-    source = source_of(file)
+    named = file_named(file)
+    source = source_of(named)
     if output is not None:
-        check_output(output, "--output", overwrite=overwrite, read=(file, model))
+        check_output(output, "--output", overwrite=overwrite, read=(named, model))
         output = None if str(output) == STDIN else output
     expected = {"interactions": listed(interactions)} if interactions else {}
     learner = LogisticRegression.load(model, **expected)
@@ -121,21 +121,21 @@ def predict(
         raise click.exceptions.Exit(1)
 
 
-def _kept(done: int, lines: int, source: Source, output: Path | None) -> str:
+def _kept(done: int, lines: int, source: Source, output: Place | None) -> str:
     """Say what is kept of predictions that were stopped."""
     if output is not None:
-        return f"{done:,} examples were predicted, and {left(str(output))}"
+        return f"{done:,} examples were predicted, and {left(output)}"
     if not select([], [sys.stdout], [], 0)[1]:  # whoever reads it stands still
         return "standard output takes no more, and what was printed is cut"
     sys.stdout.flush()
     return f"{done:,} examples were predicted and printed, as far as line {lines:,} of {source.name}"
 
 
-def _writer(output: Path | None, stack: ExitStack) -> Callable[[str], object]:
+def _writer(output: Place | None, stack: ExitStack) -> Callable[[str], object]:
     """Return what writes text to standard output, or to a file that is there when the stack is left."""
     if output is None:
         return sys.stdout.write
-    file = stack.enter_context(opened(str(output)))
+    file = stack.enter_context(opened(output))
     return lambda text: file.write(text.encode())
 
 

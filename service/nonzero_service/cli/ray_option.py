@@ -12,6 +12,7 @@ import click
 from nonzero.diagnostics.unseen import Unseen
 from nonzero.formats import Parsed
 from nonzero.sources.files import Source
+from nonzero.sources.places import Place
 from nonzero_service.cli.input_files import InputFiles
 from nonzero_service.cli.label_warnings import RunWarnings
 from nonzero_service.cli.trying import Candidate
@@ -90,13 +91,14 @@ class ReadsByCluster(Reads):
 
 
 def checkpoint_of(
-    cluster: str | None, places: Sequence[Path], tries: Sequence[str], *, overwrite: bool
+    cluster: str | None, places: Sequence[Place], tries: Sequence[str], *, overwrite: bool
 ) -> Checkpoint | None:
     """Return the checkpoint of a training; None where none is made.
 
-    Models that are tried side by side have none: their files could not be replaced all at once.
+    Models that are tried side by side have none: their files could not be replaced all at once. Neither has
+    one that is saved in a store, which is nothing to write to each minute.
     """
-    if cluster is None or tries or len(places) != 1:
+    if cluster is None or tries or len(places) != 1 or not isinstance(places[0], Path):
         return None
     from nonzero_service.cli.checkpoints import Checkpoint
 

@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -17,6 +16,7 @@ from nonzero.errors import InputError
 from nonzero.model.side_by_side import SideBySide
 from nonzero.persistence.pages import keep_freed
 from nonzero.sources.files import Source
+from nonzero.sources.places import Place
 from nonzero_service.cli.continuing import continued, files_for
 from nonzero_service.cli.continuing import option as continuing
 from nonzero_service.cli.display import Display, figures_line, figures_table
@@ -32,6 +32,7 @@ from nonzero_service.cli.options import (
     check_output,
     complete_file,
     interactions,
+    is_same,
     learning_rate,
     optimizer,
     overwrite,
@@ -85,8 +86,8 @@ from nonzero_service.cli.unfinished import Unfinished
 @stoppable
 def train(
     files: Sequence[str],
-    model: Path | None,
-    start: Path | None,
+    model: Place | None,
+    start: Place | None,
     allow_missing: bool,
     reading: ReadingOptions,
     bits: int,
@@ -130,11 +131,11 @@ def train(
     stopping.kept = lambda: "nothing was learned, and nothing is saved"
     if allow_missing and start is None:
         raise click.BadParameter("it is of use with --from MODEL", param_hint="--allow-missing")
-    files = files_named(files)
-    sources = [source_of(file) for file in files]
+    named = files_named(files)
+    sources = [source_of(file) for file in named]
     places = [] if model is None else places_of(model, max(len(tries), 1))
     kept = checkpoint_of(cluster, places, tries, overwrite=overwrite)
-    _check_places(places, start, files, overwrite=overwrite or (kept is not None and kept.replaces))
+    _check_places(places, start, named, overwrite=overwrite or (kept is not None and kept.replaces))
     began = time.perf_counter()
     options = {
         "bits": bits,
@@ -144,10 +145,10 @@ def train(
         "namespace_separator": namespace_separator,
         "allow_missing": allow_missing,
     }
-    if kept is not None:
-        kept.take(sources, reading, options, start)
     inputs, candidates = _begun(sources, start, reading, options, tries)
     if kept is not None:
+        begun = None if start is None else candidates[0].learner.digest()
+        kept.take(sources, reading, options, begun)
         candidates[0].learner = kept.model(candidates[0].learner)
     for one in candidates:
         if inputs.tables is not None:
@@ -169,17 +170,17 @@ def train(
 
 
 def _check_places(
-    places: Sequence[Path], start: Path | None, files: Sequence[str], *, overwrite: bool
+    places: Sequence[Place], start: Place | None, files: Sequence[str | Place], *, overwrite: bool
 ) -> None:
     """Refuse places where models cannot be saved, or would replace others."""
     for place in places:
-        goes_on = start is not None and place.exists() and place.samefile(start)
+        goes_on = start is not None and is_same(place, start)
         check_output(place, "--model", overwrite=overwrite or goes_on, read=files, pipes=False)
 
 
 def _begun(
     sources: Sequence[Source],
-    start: Path | None,
+    start: Place | None,
     reading: ReadingOptions,
     options: Mapping[str, Any],
     tries: Sequence[str],
@@ -194,7 +195,7 @@ def _begun(
     return inputs, [Candidate("", settings, learner, before=learner.seen())]
 
 
-def _saved(places: Sequence[Path]) -> str:
+def _saved(places: Sequence[Place]) -> str:
     return (
         f"saved as {', '.join(map(str, places))}" if places else "nothing is saved, for there is no --model"
     )
@@ -222,7 +223,7 @@ def _print_results(
 def _learn(
     inputs: InputFiles,
     candidates: Sequence[Candidate],
-    places: Sequence[Path],
+    places: Sequence[Place],
     stopping: Stopping,
     reads: Reads,
 ) -> list[float]:

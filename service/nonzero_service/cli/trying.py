@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -15,6 +14,7 @@ from nonzero import Batch, LogisticRegression, Schema
 from nonzero.formats import Parsed
 from nonzero.kernels.progress import EXAMPLES, POSITIVE, WEIGHT, Progress
 from nonzero.sources.examples import usable
+from nonzero.sources.places import Place, Remote, place_of
 from nonzero.statistics.progressive import describe
 from nonzero_service.cli.display import number_text
 from nonzero_service.cli.notices import RejectedLines
@@ -151,11 +151,12 @@ def _bad(text: str, reason: str) -> click.BadParameter:
     return click.BadParameter(f"{text!r}: {reason}", param_hint="--try")
 
 
-def places_of(model: Path, count: int) -> list[Path]:
+def places_of(model: Place, count: int) -> list[Place]:
     """Return where models are saved: each of so many, where the name has a place for its number; or one."""
     if NUMBER not in model.name:
         return [model]
-    return [Path(str(model).replace(NUMBER, str(n))) for n in range(1, 1 + count)]
+    name = model.url if isinstance(model, Remote) else str(model)
+    return [place_of(name.replace(NUMBER, str(n))) for n in range(1, 1 + count)]
 
 
 def smallest_of(candidates: Sequence[Candidate]) -> Candidate:
@@ -185,7 +186,7 @@ def best_of(candidates: Sequence[Candidate]) -> int:
     return min(range(len(losses)), key=lambda k: (losses[k] is None, losses[k]))
 
 
-def to_save(candidates: Sequence[Candidate], places: Sequence[Path]) -> list[tuple[Candidate, Path]]:
+def to_save(candidates: Sequence[Candidate], places: Sequence[Place]) -> list[tuple[Candidate, Place]]:
     """Return what is saved where: each model, where each has a place; the best, where there is one."""
     if len(places) == len(candidates):
         return [*zip(candidates, places, strict=True)]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain, count
-from pathlib import Path
 from typing import Final
 
 from nonzero.formats import Parsed
 from nonzero.model.side_by_side import SideBySide
 from nonzero.sources.files import Source
+from nonzero.sources.places import Place
+from nonzero.sources.store_errors import StoreError
+from nonzero.sources.stores import is_there
+from nonzero_service.cli.outputs import as_before
 from nonzero_service.cli.trying import Candidate, to_save
 
 ENDING: Final = ".partial"
@@ -29,7 +32,7 @@ class Unfinished:
         The files that were to be saved; none where nothing was.
     """
 
-    def __init__(self, candidates: Sequence[Candidate], several: SideBySide, places: Sequence[Path]) -> None:
+    def __init__(self, candidates: Sequence[Candidate], several: SideBySide, places: Sequence[Place]) -> None:
         self._candidates = candidates
         self._several = several
         self._places = places
@@ -64,17 +67,16 @@ class Unfinished:
             try:
                 path = _free(place)
                 one.learner.save(path)
-            except OSError as error:
-                return f"{said}; that cannot be saved beside {place}: {error.strerror}"
+            except (OSError, StoreError) as error:
+                why = error.strerror if isinstance(error, OSError) else error
+                return f"{said}; that cannot be saved beside {place}: {why}"
             saved.append(str(path))
         names = ", ".join(saved)
-        as_before = ", ".join(
-            f"{one} is {'as it was' if one.exists() else 'not there'}" for one in self._places
-        )
-        return f"{said}, and saved as {names}, which --from goes on from; {as_before}"
+        others = ", ".join(f"{one} is {as_before(one)}" for one in self._places)
+        return f"{said}, and saved as {names}, which --from goes on from; {others}"
 
 
-def _free(place: Path) -> Path:
+def _free(place: Place) -> Place:
     """Return a name that tells what the file is, and that no other has."""
     endings = chain([ENDING], (f"{ENDING}-{n}" for n in count(2)))
-    return next(path for ending in endings if not (path := place.with_name(f"{place.name}{ending}")).exists())
+    return next(path for ending in endings if not is_there(path := place.with_name(f"{place.name}{ending}")))

@@ -160,7 +160,7 @@ def test_a_large_row_group_is_read_in_parts(
     options = {"schema": {"*": "category"}, "label": "click"}
     found = told(read(tmp_path / "t.parquet", **options))
     assert in_parts == []
-    size = Parquet(tmp_path / "t.parquet").sizes[0]
+    size = Parquet(Source(tmp_path / "t.parquet")).sizes[0]
     monkeypatch.setattr(parquet, limit, size - 1 if limit == "MOST_BYTES" else 1500 * 15 - 1)
     assert told(read(tmp_path / "t.parquet", **options)) == found
     assert in_parts == [0]
@@ -292,7 +292,7 @@ def test_what_is_left_out_is_not_looked_at(tmp_path: Path) -> None:
 def test_a_sample_reads_no_more_than_is_looked_at(tmp_path: Path) -> None:
     table = pa.table({"few": [f"{k % 3}" for k in range(30_000)], "row": [f"{k}" for k in range(30_000)]})
     pq.write_table(table, tmp_path / "t.parquet", row_group_size=10_000)
-    samples = Parquet(tmp_path / "t.parquet").samples(["few", "row"], 5000)
+    samples = Parquet(Source(tmp_path / "t.parquet")).samples(["few", "row"], 5000)
     for place, sample in enumerate(samples):
         (few, _), (row, parts) = sample
         assert (few, row) == ("few", "row")
@@ -304,7 +304,7 @@ def test_a_sample_reads_no_more_than_is_looked_at(tmp_path: Path) -> None:
 
 def test_text_comes_as_a_dictionary(tmp_path: Path) -> None:
     pq.write_table(TABLE, tmp_path / "t.parquet")
-    file = Parquet(tmp_path / "t.parquet")
+    file = Parquet(Source(tmp_path / "t.parquet"))
     (first, *_) = file.batches(0, ["site", "count"])
     assert pa.types.is_dictionary(first.schema.field("site").type)
     with file.decoders(0, ["site", "count"]) as decoders:
@@ -314,7 +314,9 @@ def test_text_comes_as_a_dictionary(tmp_path: Path) -> None:
 def test_memory_is_bounded_by_what_is_decoded_at_once(tmp_path: Path) -> None:
     table = pa.table({f"c{k}": pa.array(RNG.integers(0, 9, 300_000)) for k in range(20)})
     pq.write_table(table, tmp_path / "t.parquet")
-    sizes = [batch.num_rows for batch in Parquet(tmp_path / "t.parquet").batches(0, table.column_names)]
+    sizes = [
+        batch.num_rows for batch in Parquet(Source(tmp_path / "t.parquet")).batches(0, table.column_names)
+    ]
     assert sum(sizes) == 300_000
     assert max(sizes) * 20 <= parquet.CELLS_READ_AT_ONCE
 

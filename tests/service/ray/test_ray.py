@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import pytest
 
 from command_line import nonzero_here
 from nonzero import LogisticRegression, __version__
+from nonzero_service.cli import checkpoints
 from nonzero_service.cli.backfill import ordered
 from service.ray.killed import killed, learn_and, tasks
 
@@ -93,9 +95,8 @@ def test_settings_side_by_side(logs: Path, tmp_path: Path, workers: Workers) -> 
     ("name", "change"),
     [
         ("cut.vw.gz", lambda data: data[: len(data) // 2]),
-        ("damaged.parquet", lambda data: data[:5000] + bytes(4000) + data[9000:]),
+        ("damaged.parquet", lambda data: data[:10] + bytes(60) + data[70:]),
         ("empty.csv", lambda _: b""),
-        ("labels.vw", lambda data: data.replace(b"\n1 |", b"\n-1 |")[3:]),
     ],
 )
 def test_what_is_wrong_with_a_file_is_told_in_its_place(
@@ -106,7 +107,7 @@ def test_what_is_wrong_with_a_file_is_told_in_its_place(
     bad = tmp_path.with_name(name)
     bad.write_bytes(change((logs / f"log.{kind}").read_bytes()))
     done = check_same(tmp_path, logs / f"log.{kind}", bad)
-    assert done.returncode == (0 if name == "labels.vw" else 1)
+    assert done.returncode == (0 if name == "empty.csv" else 1)
 
 
 def test_a_file_that_is_gone_is_told(
@@ -130,7 +131,7 @@ def test_a_file_that_is_gone_is_told(
     assert "give a path that all machines have, or a URL" in done.stderr
 
 
-@pytest.mark.parametrize("file", ["log.vw", "log.csv.gz"])
+@pytest.mark.parametrize("file", ["log.vw", "long.vw.gz"])
 def test_what_a_killed_task_was_reading_is_read_again(
     logs: Path, tmp_path: Path, workers: Workers, file: str
 ) -> None:
@@ -150,37 +151,58 @@ def test_what_a_killed_task_was_reading_is_read_again(
     assert digest == expected
 
 
-@pytest.mark.parametrize("file", ["log.csv", "log.vw.gz", "log.parquet"])
+def begun(logs: Path, place: Path, file: str) -> tuple[list[str | Path], dict[str, float], str]:
+    """Return a training's arguments, and the figures and the digest that one process comes to."""
+    here, expected = trained(place, logs / file)
+    (place / "model").unlink()
+    figures = json.loads(here.stdout)
+    return [logs / file, "--bits=12", "--json", "--model", place / "model"], figures, expected
+
+
+def check_goes_on(place: Path, given: list[str | Path], figures: dict[str, float], digest: str) -> None:
+    """Have the training that has left a checkpoint go on, and hold it against that of one process."""
+    assert {path.name for path in place.iterdir()} == {"model.checkpoint"}
+    done = nonzero_here("train", *given, "--ray=local")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"goes on from \S+/model.checkpoint, at line [1-9][\d,]+ of ", done.stderr)
+    assert {path.name for path in place.iterdir()} == {"model"}
+    assert LogisticRegression.load(place / "model").digest() == digest
+    found = json.loads(done.stdout)
+    assert {name: found[name] for name in SAME} == {name: figures[name] for name in SAME}
+
+
 def test_a_training_that_was_killed_goes_on(
-    logs: Path, tmp_path: Path, workers: Workers, cluster: Any, file: str
+    logs: Path, tmp_path: Path, workers: Workers, cluster: Any
 ) -> None:
     workers(2)
-    here, expected = trained(tmp_path, logs / file)
-    (tmp_path / "model").unlink()
-    given = (logs / file, "--bits=12", "--json", "--model", tmp_path / "model")
-    address = cluster.get_runtime_context().gcs_address
-    status, told = killed(address, tmp_path, *given, nth=9)
+    given, figures, digest = begun(logs, tmp_path, "log.csv")
+    status, told = killed(cluster.get_runtime_context().gcs_address, tmp_path, *given, nth=9)
     assert status == -signal.SIGKILL, told
-    assert {path.name for path in tmp_path.iterdir()} == {"model.checkpoint"}
-
     other = nonzero_here("train", *given, "--interactions=site*user", "--ray=local")
     assert other.returncode == 1
     assert "--interactions was not given, and is site*user" in other.stderr
     assert "--overwrite to begin anew" in other.stderr
-
-    done = nonzero_here("train", *given, "--ray=local")
-    assert done.returncode == 0, done.stderr
-    assert "goes on from" in done.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {"model"}
-    assert LogisticRegression.load(tmp_path / "model").digest() == expected
-    figures, others = json.loads(done.stdout), json.loads(here.stdout)
-    assert {name: figures[name] for name in SAME} == {name: others[name] for name in SAME}
-    assert said(here)[5:] == said(done)[-len(said(here)[5:]) :] if len(said(here)) > 5 else True
+    check_goes_on(tmp_path, given, figures, digest)
 
 
-def test_what_cannot_be_reached_or_read_is_told(
-    logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("file", "nth"), [("long.vw.gz", 5), ("log.parquet", 9)])
+def test_a_training_that_has_failed_goes_on(
+    logs: Path, tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch, file: str, nth: int
 ) -> None:
+    workers(2)
+    given, figures, digest = begun(logs, tmp_path, file)
+
+    def fail() -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched, learn_and(fail, nth), pytest.raises(MemoryError):
+        patched.setattr(checkpoints, "SECONDS", 0)
+        patched.setattr(checkpoints, "SHARE", 0)
+        nonzero_here("train", *given, "--ray=local")
+    check_goes_on(tmp_path, given, figures, digest)
+
+
+def test_what_cannot_be_reached_or_read_is_told(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = nonzero_here("train", logs / "log.vw", "--ray=ray://head:10001")
     assert done.returncode == 2
     assert "run the command on a machine of the cluster, with --ray auto" in done.stderr
@@ -190,9 +212,7 @@ def test_what_cannot_be_reached_or_read_is_told(
     assert "pip install 'nonzero-ctr[ray]'; in a checkout: make .venv/ray" in done.stderr
 
 
-def test_another_version_is_told(
-    logs: Path, tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_version_is_told(logs: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
     workers(1)
     monkeypatch.setattr(ordered, "__version__", "0.0.9")
     done = nonzero_here("train", logs / "log.vw", "--ray=local")

@@ -80,13 +80,13 @@ def connected(address: str, processors: int | None = None) -> Iterator[Any]:
             "machine of the cluster, with --ray auto (ray job submit does)",
             param_hint="--ray",
         )
+    if "ray" in sys.modules and import_ray().is_initialized():
+        yield import_ray()  # whoever connected this process ends that too
+        return
     if address == LOCAL:
         os.environ.update(_SETTINGS)
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # or Ray would write one into the home folder
     ray = import_ray()
-    if ray.is_initialized():
-        yield ray  # whoever connected this process ends that too
-        return
     with ExitStack() as stack:
         options: dict[str, Any] = {"address": address}
         if address == LOCAL:

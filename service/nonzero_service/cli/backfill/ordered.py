@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import click
@@ -309,8 +309,11 @@ class ClusterReader:
             options = {} if hashed else self._inputs.options_of(source)
             self._options = {block.file: {name: options[name] for name in options if name != "schema"}}
         header = self._files.header(block.file) if block.kind == LINES else None
-        path = os.path.abspath(source.path)  # noqa: PTH100 - links stay as they are
-        return TaskBlock(block, path, source.name, hashed, self._options[block.file], header or b"")
+        if isinstance(source.path, Path):
+            where: tuple[str, dict[str, Any] | None] = (str(source.path.absolute()), None)
+        else:
+            where = (source.path.url, source.stored.version)
+        return TaskBlock(block, where, source.name, hashed, self._options[block.file], header or b"")
 
 
 def _say_notes(source: Source | None, notes: tuple[str, ...], say: Callable[[str], None]) -> None:

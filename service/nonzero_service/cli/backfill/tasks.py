@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Self
 
 from nonzero import Schema
@@ -16,6 +17,7 @@ from nonzero.formats import Parsed, Reader
 from nonzero.formats.delimited import Delimited
 from nonzero.persistence.pages import keep_freed
 from nonzero.sources.files import Source
+from nonzero.sources.places import Remote
 from nonzero.sources.ranges import LineRange
 from nonzero.sources.rows_agreement import check_hashed
 from nonzero.sources.rows_file import RowsReader
@@ -57,8 +59,8 @@ class TaskBlock:
     """A block, and what its task must know of its file."""
 
     block: Block
-    path: str
-    """Where the file is."""
+    where: tuple[str, dict[str, Any] | None]
+    """Where the file is; of a URL also what tells its version: another one is refused."""
     name: str
     """What it is called in messages."""
     is_hashed: bool
@@ -115,7 +117,8 @@ class _Task:
             if kind:
                 self._schema.known.came(met, known.CATEGORY if kind == "category" else known.NUMBER)
         self._changes = self._schema.known.changes
-        self._source = Source(piece.path)
+        name, info = piece.where
+        self._source = Source(Path(name) if info is None else Remote(name, info))
         self._source.name = piece.name
         self._range: LineRange | None = None
         self._notes: tuple[str, ...] = ()
