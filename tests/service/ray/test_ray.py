@@ -195,9 +195,9 @@ def test_a_training_that_has_failed_goes_on(
     def fail() -> None:
         raise MemoryError
 
-    with monkeypatch.context() as patched, learn_and(fail, nth), pytest.raises(MemoryError):
-        patched.setattr(checkpoints, "SECONDS", 0)
-        patched.setattr(checkpoints, "SHARE", 0)
+    monkeypatch.setattr(checkpoints, "SECONDS", 0)
+    monkeypatch.setattr(checkpoints, "SHARE", 0)
+    with learn_and(fail, nth), pytest.raises(MemoryError):
         nonzero_here("train", *given, "--ray=local")
     check_goes_on(tmp_path, given, figures, digest)
 
