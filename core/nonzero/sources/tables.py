@@ -285,11 +285,12 @@ def _table(source: Source | ColumnarFile, schema: Schema, options: Mapping[str, 
 def _columnar(file: ColumnarFile, schema: Schema, options: Mapping[str, Any]) -> _Table:
     reader = ColumnarReader(file, schema=schema, **{k: v for k, v in options.items() if k not in _OF_TEXT})
     columns = reader.format.names
+    looked_at = [name for name in columns if schema.kind_of(name) != "ignore"]
     return _Table(
         file.source.name,
         columns,
         reader.format.label,
-        lambda judge: file.look(judge, columns),
+        lambda judge: file.look(judge, looked_at),
         file.fractions(columns),
     )
 
