@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from typing import BinaryIO, Final
+from collections.abc import Generator
+from contextlib import closing
+from typing import Final
 
 from nonzero.formats import Parsed, Reader
 from nonzero.sources.files import Source
 
 _BLOCK: Final = 1 << 20
+
+_ASKED: Final = 4 << 20
+"""So much is asked of a store at once."""
+
+_BEYOND: Final = 1 << 16
+"""And so much of it behind the range, where the last line ends."""
 
 
 class LineRange:
@@ -69,15 +76,20 @@ class LineRange:
         Parsed
             Lines are numbered as the reader counts them.
         """
-        with self._source.opened() as file:
-            start = self._first if self._exact else self._found(file)
-            if start is None or start >= self._last:
-                return
-            self.start = start
-            file.seek(start)
-            place = start
-            for block in _blocks(file):
+        place = self._first if self._exact else self._first - 1
+        with closing(self._text(place)) as blocks:
+            for block in blocks:
                 begin = 0
+                if self.start is None:
+                    begin = 0 if self._exact else block.find(b"\n") + 1
+                    if self._exact or begin:
+                        if place + begin >= self._last:
+                            return
+                        self.start = place + begin
+                    elif place + len(block) >= self._last:
+                        return
+                    else:
+                        begin = len(block)
                 while begin < len(block):
                     stop = block.find(b"\n", max(self._last - 1 - place, begin)) + 1
                     yield reader.feed(memoryview(block)[begin : stop or len(block)])
@@ -87,23 +99,21 @@ class LineRange:
                         return
                 place += len(block)
                 self._source.position = place
-            yield reader.finish()
-            self.end = place
+            if self.start is not None:
+                yield reader.finish()
+                self.end = place
 
-    def _found(self, file: BinaryIO) -> int | None:
-        """Return where the first line begins behind the first byte, or at it."""
-        place = self._first - 1
-        file.seek(place)
-        for block in _blocks(file, 1 << 14):
-            at = block.find(b"\n") + 1
-            if at:
-                return place + at
-            place += len(block)
-            if place >= self._last:
-                return None
-        return None
-
-
-def _blocks(file: BinaryIO, size: int = _BLOCK) -> Iterator[bytes]:
-    while block := file.read(size):
-        yield block
+    def _text(self, place: int) -> Generator[bytes, None, None]:
+        """Yield the file from a place on: of a store what is in the range ahead, then bit by bit."""
+        if self._source.is_local:
+            with self._source.opened() as file:
+                file.seek(place)
+                while block := file.read(_BLOCK):
+                    yield block
+            return
+        stored, size = self._source.stored, self._source.size or 0
+        inside = range(place, self._last, _ASKED)
+        with closing(stored.ranges((start, min(start + _ASKED, self._last)) for start in inside)) as blocks:
+            yield from blocks
+        for start in range(self._last, size, _BEYOND):
+            yield stored.fetch(start, min(start + _BEYOND, size))

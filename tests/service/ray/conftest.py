@@ -8,6 +8,7 @@ import json
 import os
 import random
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,23 @@ import pytest
 
 from nonzero_service.cli.backfill import blocks, ordered, parts
 from nonzero_service.cli.backfill.cluster import connected
+from object_store import ENVIRONMENT
 from service.ray.killed import SMALL
 
 ROWS = 6_000
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Any]:
-    """A cluster of four processors, to which this process is connected."""
+def cluster(s3_endpoint: str) -> Iterator[Any]:
+    """A cluster of four processors, to which this process is connected; it reads of an object store."""
     if find_spec("ray") is None:  # importing it here would settle what it takes from the environment
         pytest.skip("Ray is not installed: make .venv/ray")
-    with patch.dict(os.environ), connected("local", 4) as ray:
+    theirs = {**ENVIRONMENT, "AWS_ENDPOINT_URL_S3": s3_endpoint}
+    with patch.dict(os.environ), ExitStack() as stack:
+        os.environ.update(theirs)
+        ray = stack.enter_context(connected("local", 4))
+        for name in theirs:
+            del os.environ[name]
         yield ray
 
 

@@ -18,6 +18,7 @@ from command_line import nonzero_here
 from nonzero import LogisticRegression, __version__
 from nonzero_service.cli import checkpoints
 from nonzero_service.cli.backfill import ordered
+from object_store import ObjectStore
 from service.ray.killed import killed, learn_and, tasks
 
 Workers = Callable[[int], None]
@@ -67,6 +68,14 @@ def test_rows_files_and_files_of_several_kinds(logs: Path, tmp_path: Path, worke
     rows = tmp_path.with_name("log.rows")
     assert nonzero_here("convert", logs / "log.vw", rows).returncode == 0
     check_same(tmp_path, rows, logs / "log.vw.gz", logs / "log.ndjson")
+
+
+@pytest.mark.parametrize("file", ["log.csv", "log.parquet", "log.vw.gz"])
+def test_files_of_an_object_store(
+    logs: Path, tmp_path: Path, workers: Workers, object_store: ObjectStore, file: str
+) -> None:
+    workers(2)
+    check_same(tmp_path, object_store.put(file, (logs / file).read_bytes()))
 
 
 def test_a_model_goes_on(logs: Path, tmp_path: Path, workers: Workers) -> None:
