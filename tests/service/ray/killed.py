@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -21,15 +22,19 @@ SMALL = {"SMALLEST": 40_000, "NONZEROS": 1_000}
 
 
 def tasks() -> Iterator[int]:
-    """Yield the processes that have run tasks of trainings."""
-    for place in Path("/proc").iterdir():
-        if place.name.isdigit():
-            try:
-                named = (place / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if named.startswith(b"ray::read"):
-                yield int(place.name)
+    """Yield the processes of this one's cluster that run tasks of trainings."""
+    for process in started_by(os.getpid()):
+        with suppress(OSError):
+            if Path(f"/proc/{process}/cmdline").read_bytes().startswith(b"ray::read"):
+                yield process
+
+
+def started_by(process: int) -> Iterator[int]:
+    """Yield the processes that one has started, and those that they have."""
+    for threads in Path(f"/proc/{process}/task").glob("*/children"):
+        for child in map(int, threads.read_text().split()):
+            yield child
+            yield from started_by(child)
 
 
 def learn_and(act: Callable[[], object], nth: int) -> Any:

@@ -19,6 +19,7 @@ from nonzero import LogisticRegression, __version__
 from nonzero_service.cli import checkpoints
 from nonzero_service.cli.backfill import ordered
 from object_store import ObjectStore
+from service.ray.conftest import ROWS
 from service.ray.killed import killed, learn_and, tasks
 
 Workers = Callable[[int], None]
@@ -28,6 +29,7 @@ SAME = ("examples", "log_loss", "auc", "normalized_entropy", "calibration", "rej
 
 def trained(place: Path, *arguments: str | Path) -> tuple[CompletedProcess[str], str]:
     """Train, and return what was said and the model's digest."""
+    place.mkdir(exist_ok=True)
     model = place / "model"
     done = nonzero_here("train", *arguments, "--bits=12", "--json", "--model", model, "--overwrite")
     return done, LogisticRegression.load(model).digest() if model.exists() else ""
@@ -74,7 +76,7 @@ def test_rows_files_and_files_of_several_kinds(logs: Path, tmp_path: Path, worke
 def test_files_of_an_object_store(
     logs: Path, tmp_path: Path, workers: Workers, object_store: ObjectStore, file: str
 ) -> None:
-    workers(2)
+    workers(1)  # each that reads of a store imports a second's worth first
     check_same(tmp_path, object_store.put(file, (logs / file).read_bytes()))
 
 
@@ -209,6 +211,24 @@ def test_a_training_that_has_failed_goes_on(
     with learn_and(fail, nth), pytest.raises(MemoryError):
         nonzero_here("train", *given, "--ray=local")
     check_goes_on(tmp_path, given, figures, digest)
+
+
+def test_a_training_that_is_stopped_keeps_what_it_has_learned(
+    logs: Path, tmp_path: Path, workers: Workers
+) -> None:
+    workers(2)
+    with learn_and(lambda: os.kill(os.getpid(), signal.SIGINT), 5):
+        done = nonzero_here("train", logs / "log.vw", "--bits=12", "--ray=local", f"--model={tmp_path}/model")
+    assert done.returncode == 130, done.stderr
+    found = re.search(r"stopped: ([\d,]+) examples were learned, as far as line ([\d,]+) of", done.stderr)
+    assert found is not None
+    examples, lines = (int(text.replace(",", "")) for text in found.groups())
+    assert {path.name for path in tmp_path.iterdir()} == {"model.partial"}
+    part = tmp_path.with_name("part.vw")
+    part.write_bytes(b"".join((logs / "log.vw").read_bytes().splitlines(keepends=True)[:lines]))
+    _, expected = trained(tmp_path.with_name("alone"), part)
+    assert LogisticRegression.load(tmp_path / "model.partial").digest() == expected
+    assert 0 < examples < lines < ROWS
 
 
 def test_what_cannot_be_reached_or_read_is_told(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,6 +97,7 @@ class ClusterReader:
                 raise click.BadParameter(
                     f"{source.name} can be read once and here alone; with --ray give files", param_hint="FILE"
                 )
+            source.forget()  # a megabyte or two of each
         self._inputs = inputs
         self._ray = ray
         self._behind = behind
