@@ -1,7 +1,9 @@
 """``python -m bench.ray``: files read by a Ray cluster of this machine, and by this process alone.
 
-Both learn the same model, in order, in alternating runs; the cluster is up before the clock starts. Then the
-parts: what a task takes for a row, what travels, what is left to do here.
+Both learn the same model, in order, in alternating runs; the cluster is up before the clock starts. They are
+compared by the clock, and by the processor time of all processes: where others use the machine too, several
+processes get more of it than one does. Then the parts: what a task takes for a row, what travels, what is
+left to do here.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from bench.measure import Comparison, compare
+from bench.measure import Outcome, cpu_seconds
 from bench.workloads import ClickLog
 
 from nonzero import LogisticRegression
@@ -44,39 +47,71 @@ def main() -> None:
     found: dict[str, Any] = {"processors": len(os.sched_getaffinity(0))}
     with connected("local") as ray:
         for name, file in (("VW text", log.vw), ("Parquet", log.parquet)):
-            print(name, file.stat().st_size)
-            outcome = compare(
-                Comparison(
-                    name=f"train on {name}, --ray local",
-                    ours=lambda file=file: rate(file, lambda inputs: ClusterReader(inputs, ray).read(print)),
-                    peer_name="train without --ray",
-                    peer=lambda file=file: rate(file, lambda inputs: inputs.read(print)),
-                    unit="examples/s",
-                    target=AIM,
-                ),
-                chosen.runs,
-                lambda: None,
-            )
-            print(f"{outcome.ours:,.0f} beside {outcome.peer:,.0f} examples/s: {outcome.ratio:.2f}")
-            print(f"least {outcome.least:.2f}, most {outcome.most:.2f}, to reach {AIM}")
+            work = Trainings(file, ray)
+            clocks = [*compared(work, name, chosen.runs)]
             parts = parts_of(file)
+            for outcome in clocks:
+                print(
+                    f"{outcome.name}: {outcome.ours:,.0f} beside {outcome.peer:,.0f} {outcome.unit}, "
+                    f"{outcome.ratio:.2f} ({outcome.least:.2f} to {outcome.most:.2f}), to reach {AIM}"
+                )
             for part, value in parts.items():
                 print(f"{part:<40}{value:>10.3f}")
-            found[name] = {**vars(outcome), "parts": parts}
+            found[name] = {"compared": [vars(one) for one in clocks], "parts": parts}
     if chosen.output:
         chosen.output.write_text(json.dumps(found, indent=1))
 
 
-def rate(file: Path, read: Callable[[InputFiles], Iterator[Any]]) -> float:
-    """Learn a model of what is read; return the examples a second."""
-    model = LogisticRegression(bits=BITS)
-    began = time.perf_counter()
-    inputs = InputFiles([Source(file)], ReadingOptions())
-    with SideBySide([model], 1) as several:
-        for _, parsed in read(inputs):
-            several.learn([parsed.batch])
-        several.finish()
-    return model.examples / (time.perf_counter() - began)
+class Trainings:
+    """One pass over a file, by a cluster and by this process."""
+
+    def __init__(self, file: Path, ray: Any) -> None:
+        self._file, self._ray = file, ray
+
+    def by_cluster(self) -> tuple[float, float]:
+        """Return the examples a second, by the clock and of processor time."""
+        return self._rates(lambda inputs: ClusterReader(inputs, self._ray).read(print))
+
+    def here(self) -> tuple[float, float]:
+        """Return the same of this process alone."""
+        return self._rates(lambda inputs: inputs.read(print))
+
+    def _rates(self, read: Callable[[InputFiles], Iterator[Any]]) -> tuple[float, float]:
+        model = LogisticRegression(bits=BITS)
+        began, spent = time.perf_counter(), sum(map(cpu_seconds, family(os.getpid())))
+        inputs = InputFiles([Source(self._file)], ReadingOptions())
+        with SideBySide([model], 1) as several:
+            for _, parsed in read(inputs):
+                several.learn([parsed.batch])
+            several.finish()
+        seconds = time.perf_counter() - began
+        spent = sum(map(cpu_seconds, family(os.getpid()))) - spent
+        return model.examples / seconds, model.examples / spent
+
+
+def compared(work: Trainings, name: str, runs: int) -> Iterator[Outcome]:
+    """Yield how the two compare by the clock, and by processor time; of the same runs."""
+    rates: dict[str, list[tuple[float, float]]] = {"ours": [], "theirs": []}
+    for _ in range(runs + 1):
+        rates["ours"].append(work.by_cluster())
+        rates["theirs"].append(work.here())
+    for place, unit in enumerate(("examples/s", "examples/s of processor time")):
+        ours, theirs = ([one[place] for one in rates[side][1:]] for side in ("ours", "theirs"))
+        ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
+        median = statistics.median
+        yield Outcome(
+            name, unit, median(ours), "without --ray", median(theirs), median(ratios), min(ratios),
+            max(ratios), AIM, 8,
+        )  # fmt: skip
+
+
+def family(process: int) -> Iterator[int]:
+    """Yield a process, and those that it has started, and they."""
+    yield process
+    for threads in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in map(int, threads.read_text().split()):
+                yield from family(child)
 
 
 def parts_of(file: Path) -> dict[str, float]:
