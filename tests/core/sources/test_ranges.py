@@ -8,7 +8,7 @@ import pytest
 
 from nonzero import Batch, formats
 from nonzero.batches.codec import encode_batch
-from nonzero.formats import Parsed
+from nonzero.formats import Parsed, Reader
 from nonzero.sources import ranges
 from nonzero.sources.files import Source
 from nonzero.sources.ranges import LineRange
@@ -41,8 +41,12 @@ def in_ranges(path: Path, form: str, size: int, header: bytes = b"") -> tuple[li
     return parts, again
 
 
+def new_reader(form: str) -> Reader:
+    return formats.reader(form, boolean=()) if form == "csv" else formats.reader(form)
+
+
 def read(lines: LineRange, form: str, header: bytes) -> list[Parsed]:
-    reader = formats.reader(form, **({"boolean": ()} if form == "csv" else {}))
+    reader = new_reader(form)
     if header:
         reader.feed(header)
     return [*lines.read(reader)]
@@ -50,7 +54,7 @@ def read(lines: LineRange, form: str, header: bytes) -> list[Parsed]:
 
 def check_same(parts: list[Parsed], data: bytes, form: str) -> None:
     """Hold what ranges read against what one reader reads."""
-    reader = formats.reader(form, **({"boolean": ()} if form == "csv" else {}))
+    reader = new_reader(form)
     whole = [reader.feed(data), reader.finish()]
     assert body(parts) == body(whole)
     assert sum(one.lines_read for one in parts) == sum(one.lines_read for one in whole)

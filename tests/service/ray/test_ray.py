@@ -18,9 +18,11 @@ from command_line import nonzero_here
 from nonzero import LogisticRegression, __version__
 from nonzero_service.cli import checkpoints
 from nonzero_service.cli.backfill import ordered
+from nonzero_service.cli.backfill.blocks import Block, Files
 from object_store import ObjectStore
 from service.ray.conftest import ROWS
 from service.ray.killed import killed, learn_and, tasks
+from waiting import until
 
 Workers = Callable[[int], None]
 
@@ -52,17 +54,14 @@ def check_same(place: Path, *arguments: str | Path) -> CompletedProcess[str]:
     return done
 
 
-@pytest.mark.parametrize(
-    "file", ["log.vw", "log.ndjson", "log.csv", "bare.csv", "log.vw.gz", "log.csv.gz", "log.parquet"]
-)
 @pytest.mark.parametrize("number", [1, 2, 4])
 def test_a_cluster_comes_to_the_model_of_one_process(
-    logs: Path, tmp_path: Path, workers: Workers, file: str, number: int
+    logs: Path, tmp_path: Path, workers: Workers, number: int
 ) -> None:
     workers(number)
-    more = ["--columns=click,site,user"] if file == "bare.csv" else []
-    done = check_same(tmp_path, logs / file, *more)
-    assert done.returncode == 0
+    for file in ("log.vw", "log.ndjson", "log.csv", "bare.csv", "log.vw.gz", "log.csv.gz", "log.parquet"):
+        more = ["--columns=click,site,user"] if file == "bare.csv" else []
+        assert check_same(tmp_path, logs / file, *more).returncode == 0
 
 
 def test_rows_files_and_files_of_several_kinds(logs: Path, tmp_path: Path, workers: Workers) -> None:
@@ -72,12 +71,12 @@ def test_rows_files_and_files_of_several_kinds(logs: Path, tmp_path: Path, worke
     check_same(tmp_path, rows, logs / "log.vw.gz", logs / "log.ndjson")
 
 
-@pytest.mark.parametrize("file", ["log.csv", "log.parquet", "log.vw.gz"])
 def test_files_of_an_object_store(
-    logs: Path, tmp_path: Path, workers: Workers, object_store: ObjectStore, file: str
+    logs: Path, tmp_path: Path, workers: Workers, object_store: ObjectStore
 ) -> None:
     workers(1)  # each that reads of a store imports a second's worth first
-    check_same(tmp_path, object_store.put(file, (logs / file).read_bytes()))
+    for file in ("log.csv", "log.parquet", "log.vw.gz"):
+        check_same(tmp_path, object_store.put(file, (logs / file).read_bytes()))
 
 
 def test_a_model_goes_on(logs: Path, tmp_path: Path, workers: Workers) -> None:
@@ -127,14 +126,14 @@ def test_a_file_that_is_gone_is_told(
     workers(2)
     lost = tmp_path / "lost.vw"
     lost.write_bytes((logs / "log.vw").read_bytes())
-    blocks = ordered.Files.blocks
+    blocks = Files.blocks
 
-    def without(files: ordered.Files, *behind: ordered.Block | None) -> Iterator[ordered.Block]:
+    def without(files: Files, *behind: Block | None) -> Iterator[Block]:
         for block in blocks(files, *behind):
             lost.unlink(missing_ok=True)
             yield block
 
-    monkeypatch.setattr(ordered.Files, "blocks", without)
+    monkeypatch.setattr(Files, "blocks", without)
     done = nonzero_here("train", lost, "--bits=12", "--ray=local")
     assert done.returncode == 1
     assert "lost.vw cannot be read on " in done.stderr
@@ -142,24 +141,50 @@ def test_a_file_that_is_gone_is_told(
     assert "give a path that all machines have, or a URL" in done.stderr
 
 
-@pytest.mark.parametrize("file", ["log.vw", "long.vw.gz"])
-def test_what_a_killed_task_was_reading_is_read_again(
-    logs: Path, tmp_path: Path, workers: Workers, file: str
-) -> None:
+def kill_tasks(found: list[int]) -> None:
+    found.extend(tasks())
+    for one in found:
+        os.kill(one, signal.SIGKILL)
+
+
+def test_what_a_killed_task_was_reading_is_read_again(logs: Path, tmp_path: Path, workers: Workers) -> None:
     workers(2)
-    _, expected = trained(tmp_path, logs / file)
-    killed_ones: list[int] = []
-
-    def kill() -> None:
-        killed_ones.extend(tasks())
-        for one in killed_ones:
-            os.kill(one, signal.SIGKILL)
-
-    with learn_and(kill, 3):
-        done, digest = trained(tmp_path, logs / file, "--ray=local")
-    assert killed_ones
+    _, expected = trained(tmp_path, logs / "long.vw.gz")
+    found: list[int] = []
+    with learn_and(lambda: kill_tasks(found), 2):  # it waits then, as eight parts of eleven are made
+        done, digest = trained(tmp_path, logs / "long.vw.gz", "--ray=local")
+    assert found
     assert done.returncode == 0, done.stderr
     assert digest == expected
+
+
+@pytest.mark.soak
+def test_tasks_that_wait_make_room_for_the_first_one(
+    logs: Path, tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are killed are asked for again behind four others, which take all processors and wait."""
+    workers(8)
+    monkeypatch.setattr(ordered, "STALLED", 1)
+    files = [logs / "long.vw.gz"] * 8
+    _, expected = trained(tmp_path, *files)
+    taken: list[Block] = []
+    make_room = ordered.ClusterReader._make_room
+
+    def counted(reader: ordered.ClusterReader) -> None:
+        make_room(reader)
+        taken.extend(reader._given_back)
+
+    monkeypatch.setattr(ordered.ClusterReader, "_make_room", counted)
+
+    def kill() -> None:
+        until(lambda: len([*tasks()]) == 4)
+        kill_tasks([])
+
+    with learn_and(kill, 2):
+        done, digest = trained(tmp_path, *files, "--ray=local")
+    assert done.returncode == 0, done.stderr
+    assert digest == expected
+    assert taken
 
 
 def begun(logs: Path, place: Path, file: str) -> tuple[list[str | Path], dict[str, float], str]:

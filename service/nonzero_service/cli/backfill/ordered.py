@@ -39,7 +39,7 @@ _FETCHED: Final = 3
 _PART_BYTES: Final = 8 * parts.NONZEROS
 """A part's size at most, about."""
 
-_STALLED: Final = 20.0
+STALLED: Final = 20.0
 """After so many seconds without a part it is looked whether the block can be read at all."""
 
 
@@ -269,7 +269,7 @@ class ClusterReader:
                     raise self._gave_up(error) from error
                 yield part
                 waited = time.monotonic()
-            elif going and time.monotonic() - waited > _STALLED:
+            elif going and time.monotonic() - waited > STALLED:
                 self._make_room()
                 waited = time.monotonic()
 
