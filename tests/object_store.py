@@ -62,6 +62,10 @@ class ObjectStore:
         """Return the names of all files."""
         return [one["Key"] for one in self.client.list_objects_v2(Bucket=self.bucket).get("Contents", [])]
 
+    def has(self, key: str) -> bool:
+        """Tell whether there is a file of a name."""
+        return key in self.keys()
+
     def uploads(self) -> list[Any]:
         """Return the uploads that were begun and neither finished nor given up."""
         return list(self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", []))

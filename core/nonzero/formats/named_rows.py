@@ -63,6 +63,7 @@ def read_named(blocks: Iterable[bytes], reader: Reader) -> Iterator[NamedRows]:
         return rows[-1]
 
     form.read, form.read_line = read, kept
+    form.in_place = False  # what is left to Python is marked in the bytes, which are another's
     for block in blocks:
         yield _taken(reader.feed(block), rows)
     yield _taken(reader.finish(), rows)

@@ -1103,8 +1103,9 @@ class LogisticRegression:
         Parameters
         ----------
         path
-            The file; one that is there is replaced, and a link stays one. Its format is safetensors; it holds
-            the rows of the table that were touched, so that its size is in proportion to them.
+            The file, or its URL in an object store; one that is there is replaced, and a link stays one. Its
+            format is safetensors; it holds the rows of the table that were touched, so that its size is in
+            proportion to them.
 
         Returns
         -------
@@ -1115,6 +1116,8 @@ class LogisticRegression:
         ------
         OSError
             Where the disk refuses.
+        StoreError
+            Where the store does; there is the old file then, or none.
 
         Examples
         --------
@@ -1171,7 +1174,7 @@ class LogisticRegression:
         Parameters
         ----------
         path
-            The file.
+            The file, or its URL.
         expected
             Settings that it should have: ``bits``, ``optimizer``, ``scaled``, ``interactions``,
             ``recalibrated``, ``schema``, ``default``, ``namespace_separator`` as for the constructor.
@@ -1189,6 +1192,8 @@ class LogisticRegression:
             For a file that is damaged or no saved model.
         SettingsError
             Where a stored setting differs from the one expected; the message names each difference.
+        StoreError
+            Where a store refuses it.
         OSError, MemoryError
             Where there is not the memory for it, or no descriptor.
 

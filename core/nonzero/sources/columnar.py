@@ -229,7 +229,8 @@ class ColumnarFile:
         """Open an Arrow IPC file; one in a store is fetched as far as it is read."""
         if self.source.is_local:
             return import_arrow().memory_map(str(self.source.path))
-        from nonzero.sources.store_files import PART, StoreReader
+        from nonzero.sources.store_files import PART
+        from nonzero.sources.store_reader import StoreReader
 
         return StoreReader(self.source.stored, least=PART)
 

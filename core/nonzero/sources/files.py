@@ -14,7 +14,8 @@ from nonzero.sources.compression import DAMAGE, Decompressor, Gzip, Zstd, unpack
 from nonzero.sources.places import Place, Remote, place_of
 
 if TYPE_CHECKING:  # imported for the first URL
-    from nonzero.sources.store_files import StoreFile, StoreReader, StoreStream
+    from nonzero.sources.store_files import StoreFile, StoreStream
+    from nonzero.sources.store_reader import StoreReader
 
 STDIN: Final = "-"
 """The name that stands for standard input."""
@@ -257,7 +258,7 @@ class Source:
         """Open it as it lies there, to be read at any place; only where its size is known."""
         if isinstance(self.path, Path):
             return self.path.open("rb")
-        from nonzero.sources.store_files import StoreReader
+        from nonzero.sources.store_reader import StoreReader
 
         return StoreReader(self.stored, [(0, self.stored.head())])
 

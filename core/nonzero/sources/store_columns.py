@@ -7,7 +7,8 @@ from contextlib import closing
 from typing import Any, Final
 
 from nonzero.sources.pipeline import ahead
-from nonzero.sources.store_files import PART, SMALL, StoreFile, StoreReader
+from nonzero.sources.store_files import PART, SMALL, StoreFile
+from nonzero.sources.store_reader import StoreReader
 
 _FOOTER: Final = 1 << 18
 """So much of the end is fetched at once: it holds what is said of the columns, in most files."""

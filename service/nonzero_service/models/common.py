@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from nonzero.sources.places import Remote
+from nonzero.sources.stores import filesystem
 from nonzero_service.journal.journal import JournalStore
 from nonzero_service.journal.sqlite.store import SqliteJournals
 from nonzero_service.models.rounds import Rounds
@@ -19,6 +21,13 @@ SNAPSHOTS_AT_ONCE: Final = 2
 """So many snapshots are taken at a time because they are due: each takes the memory of a table."""
 
 
+def _store(url: str) -> Remote:
+    """Return where snapshots are copied to, if what is needed for it is installed."""
+    store = Remote(url)
+    filesystem(store)
+    return store
+
+
 class Common:
     """What all models of a process share. Made on the event loop.
 
@@ -30,6 +39,11 @@ class Common:
         Told when a model can learn no more until the process is started anew.
     journals
         Where journals are kept that other processes share; None: they are in the models' directories.
+
+    Raises
+    ------
+    StoreError
+        Where snapshots are to be copied to a store that nothing installed can write to.
     """
 
     def __init__(
@@ -45,6 +59,8 @@ class Common:
         self.rounds = Rounds()
         self.rounds.add(self)
         self.snapshotting = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
+        self.store = None if settings.snapshot_store is None else _store(settings.snapshot_store)
+        self.storing = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
 
     async def close(self) -> None:
         """End it all, when no model needs it any more."""

@@ -44,6 +44,7 @@ from nonzero_service.models.rounds import Watch
 from nonzero_service.models.served import ServedModel
 from nonzero_service.models.slicing import Slices
 from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
+from nonzero_service.models.snapshot_store import SnapshotStore
 from nonzero_service.models.window_watch import WindowWatch
 from nonzero_service.settings import Recalibrating, Settings
 from nonzero_service.writer.breaker import Bounds, Breaker
@@ -153,6 +154,11 @@ async def open_model(
             watches.append(FollowedWindows(tailed, stored.journal))
         else:
             watches += [windows, clock]
+        store = None
+        if common.store is not None and not following:
+            store = SnapshotStore(name, snapshots, common.store, common.storing)
+            watches.append(store)
+            opened.callback(store.end)
         for watch in watches:
             common.rounds.add(watch)
             opened.push_async_callback(common.rounds.remove, watch)
@@ -185,6 +191,7 @@ async def open_model(
             fields=fields,
             history=history,
             replica=replica,
+            store=store,
             resources=opened.pop_all(),
         )
 

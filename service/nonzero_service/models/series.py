@@ -13,6 +13,7 @@ from nonzero_service.metrics.exposition import Series, Told
 from nonzero_service.models.recent_figures import RecentFigures
 from nonzero_service.models.replica import ReplicaState
 from nonzero_service.models.served import ServedModel, SharingState
+from nonzero_service.models.snapshot_store import SnapshotStore
 
 LABELS: Final = ("joined", "corrected", "unknown", "early", "duplicate", "conflicting", "gone")
 UPDATES: Final[tuple[Verdict, ...]] = ("joined", "corrected", "duplicate", "conflicting", "gone")
@@ -167,6 +168,10 @@ def passing() -> Iterator[ModelSeries]:
     yield gauge("shared_snapshot_age_seconds", text, _of_shared(lambda one: one.age_seconds))
     text = "Snapshots that were due and could not be shared with other nodes."
     yield counter("shared_snapshot_failures", text, _of_shared(lambda one: one.failures))
+    text = "How long ago the newest snapshot in the object store was taken; 0 where nothing has come since."
+    yield gauge("snapshot_store_age_seconds", text, _of_store(lambda one: one.age_seconds))
+    text = "Snapshots that could not be copied to the object store."
+    yield counter("snapshot_store_failures", text, _of_store(lambda one: one.failures))
     text = "1 while no labels come for longer than usual, and than chance explains."
     yield gauge("label_outage", text, lambda one: int(one.attribution.silence().is_outage))
 
@@ -179,6 +184,11 @@ def _of_replica(figure: Callable[[ReplicaState], float]) -> Callable[[ServedMode
 def _of_shared(figure: Callable[[SharingState], float]) -> Callable[[ServedModel], Told]:
     """Return what tells a figure of the node that shares a model's snapshots, and nothing of the others."""
     return lambda one: None if one.shares is None else figure(one.shares)
+
+
+def _of_store(figure: Callable[[SnapshotStore], float]) -> Callable[[ServedModel], Told]:
+    """Return what tells a figure of who copies a model's snapshots, and nothing where nobody does."""
+    return lambda one: None if one.store is None else figure(one.store)
 
 
 def sliced() -> Iterator[ModelSeries]:

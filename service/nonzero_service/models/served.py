@@ -23,6 +23,7 @@ from nonzero_service.models.recovery import StoredModel
 from nonzero_service.models.replica import ReplicaState
 from nonzero_service.models.slicing import Slices
 from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
+from nonzero_service.models.snapshot_store import SnapshotStore
 from nonzero_service.writer.following import sequence_of
 from nonzero_service.writer.learner import ModelLearner
 
@@ -62,6 +63,8 @@ class ServedModel:
     """What of its past is of use still, and who follows it."""
     resources: AsyncExitStack
     """Closes all of these, what was opened last first."""
+    store: SnapshotStore | None = None
+    """What copies its snapshots to an object store; None where nothing does."""
     shares: SharingState | None = None
     """What shares its snapshots with other nodes; None where there are none, or another one does."""
 

@@ -125,6 +125,11 @@ class SnapshotScheduler:
         return next(iter(self.stored.snapshots.all()), None)
 
     @property
+    def newest_position(self) -> int:
+        """The position of the newest; 1, that of the first row, before the first. Any thread may ask."""
+        return self._newest
+
+    @property
     def age_seconds(self) -> float:
         """How long ago the newest was begun, over restarts too; 0 where nothing has come since.
 

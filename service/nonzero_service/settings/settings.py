@@ -38,6 +38,7 @@ from nonzero_service.settings.types import (
     Recalibrating,
     Retention,
     Size,
+    StoreUrl,
     Switch,
     is_loopback,
     split,
@@ -117,6 +118,10 @@ class Settings(BaseSettings):
     """A snapshot is taken when the journal has grown by this much since the last one."""
     snapshot_seconds: float = Field(900, gt=0)
     """A snapshot is taken when the last one is this many seconds old and there have been updates since."""
+    snapshot_store: StoreUrl | None = None
+    """Where each snapshot is copied in an object store, such as s3://bucket/prefix, in a folder of the
+    model's name: what is left where the disk is lost. The store's credentials are found as its libraries find
+    them. It needs the extra files."""
     impressions: Keeping = "buffered"
     """How safely a prediction with an id is stored until its label comes. buffered: it is answered at once,
     and stored a moment later; a process that is killed can lose the last of them. durable: it is answered

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr
 
 from nonzero.model.table import MAX_BITS
+from nonzero.sources.places import Remote, is_url, place_of
 
 MAX_SLICED_FIELDS: Final = 8
 """So many fields may have slices."""
@@ -77,6 +78,13 @@ def _is_journal(url: SecretStr) -> SecretStr:
     return url
 
 
+def _is_store(url: str) -> str:
+    """Refuse what is no place that can be written to, before anything is asked of it."""
+    if not is_url(url) or not isinstance(place := place_of(url), Remote) or place.is_web:
+        raise ValueError(f"{url!r} is no place in an object store; give one such as s3://bucket/prefix")
+    return url.rstrip("/")
+
+
 def _is_node(name: str) -> str:
     if not NODE_NAME.fullmatch(name):
         raise ValueError(
@@ -131,6 +139,9 @@ HostNames = Annotated[str, AfterValidator(_are_hosts)]
 
 JournalUrl = Annotated[SecretStr, AfterValidator(_is_journal)]
 """The address of a database of PostgreSQL. It may hold a password, so that nothing shows it."""
+
+StoreUrl = Annotated[str, AfterValidator(_is_store)]
+"""The URL of a place in an object store."""
 
 NodeName = Annotated[str, AfterValidator(_is_node)]
 """What a node of a cluster is called."""

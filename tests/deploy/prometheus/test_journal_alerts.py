@@ -14,7 +14,8 @@ import pytest
 from deploy.prometheus.conftest import Scrape
 from deploy.promtool import fires, needs_promtool
 from deploy.traffic import PATH, Traffic
-from service.conftest import Clocked
+from object_store import ObjectStore
+from service.conftest import Clocked, Start
 from waiting import until
 
 pytestmark = needs_promtool
@@ -43,6 +44,19 @@ def test_snapshots_that_fail(clocked: Callable[..., Clocked], scrapes: Scrape, t
             "NonzeroSnapshotOld": r"^Model default on ctr:8000 has not been saved for 7h",
         },
     )
+
+
+def test_a_store_that_takes_no_snapshots(
+    serve: Start, scrapes: Scrape, tmp_path: Path, object_store: ObjectStore
+) -> None:
+    store = f"s3://no-{object_store.bucket}/snapshots"
+    service = serve(tmp_path / "data", snapshot_store=store).until_ready()
+    seen = scrapes(service).take(12)
+    Traffic(service).teach(10)
+    seen.client.post(f"{PATH}/snapshots").raise_for_status()
+    until(lambda: service.lines("no snapshot could be stored"))
+    said = r"^Snapshots of model default on ctr:8000 do not get to the object store: 1 attempts"
+    fires(seen.take(), {"NonzeroSnapshotStoreFails": said})
 
 
 @pytest.mark.parametrize("days", [-3, 400])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
 import os
 import signal
 import subprocess
+import termios
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +26,7 @@ from nonzero import LogisticRegression
 from nonzero.sources.files import Source
 from nonzero.sources.places import Remote
 from object_store import ObjectStore, own_store
+from waiting import until
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
@@ -158,12 +162,17 @@ def test_what_fails_half_way_leaves_nothing(
 ) -> None:
     monkeypatch.setattr("nonzero.persistence.store_writing._PART", 5 << 20)
     text = (logs / "day.csv").read_bytes()
-    csv = object_store.put("day.csv.gz", gzip.compress(text * 12, 1, mtime=0)[:-2_000])
+    csv = object_store.put("day.csv.gz", gzip.compress(text * 8, 1, mtime=0)[:-2_000])
     done = nonzero_here("convert", csv, f"{object_store.url}/day.tsv")
     assert done.returncode == 1
     assert "is damaged, or not whole" in done.stderr
     assert object_store.keys() == ["day.csv.gz"]
     assert object_store.uploads() == []
+
+
+def is_empty(pipe: int) -> bool:
+    """Whether all that was written to a pipe has been read."""
+    return fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)) == bytes(4)
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
@@ -179,7 +188,8 @@ def test_a_training_that_is_stopped_is_stored_as_partial(name: str, object_store
         assert running.stderr is not None
         running.stdin.write(lines)
         running.stdin.flush()
-        time.sleep(3)  # nothing tells how far it has read
+        until(partial(is_empty, running.stdin.fileno()))
+        time.sleep(0.5)  # until what was read is learned from
         running.send_signal(getattr(signal, name))
         said = running.stderr.read().decode()
         running.stdin.close()
@@ -187,6 +197,27 @@ def test_a_training_that_is_stopped_is_stored_as_partial(name: str, object_store
     assert f"saved as {model}.partial, which --from goes on from; {model} is not there" in said
     assert object_store.keys() == ["m.safetensors.partial"]
     assert LogisticRegression.load(f"{model}.partial").examples > 100_000
+
+
+def test_what_is_stopped_while_it_is_sent_leaves_nothing(object_store: ObjectStore) -> None:
+    """More is written than a part of an upload, which has begun: it is given up."""
+    line = b"1," + b"s" * 2000 + b"\n"
+    command = [*COMMAND, "convert", "-", f"{object_store.url}/log.tsv", "--format=csv"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdin is not None
+        assert running.stderr is not None
+        running.stdin.write(b"click,site\n")
+        for _ in range(20):
+            running.stdin.write(line * 1000)
+        running.stdin.flush()
+        until(object_store.uploads)
+        running.send_signal(signal.SIGINT)
+        said = running.stderr.read().decode()
+        running.stdin.close()
+    assert running.returncode == 130, said
+    assert f"nothing was written: {object_store.url}/log.tsv is not there" in said
+    assert object_store.keys() == []
+    assert object_store.uploads() == []
 
 
 def test_of_parquet_only_what_is_used_is_fetched(tmp_path: Path) -> None:

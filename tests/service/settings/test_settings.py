@@ -36,6 +36,7 @@ def test_the_documented_settings_and_their_defaults() -> None:
         "journal_retention": "snapshots",
         "snapshot_bytes": 1 << 30,
         "snapshot_seconds": 900,
+        "snapshot_store": None,
         "impressions": "buffered",
         "negatives": "at_once",
         "attribution_seconds": 3600,
