@@ -207,6 +207,7 @@ def check_goes_on(place: Path, given: list[str | Path], figures: dict[str, float
     assert {name: found[name] for name in SAME} == {name: figures[name] for name in SAME}
 
 
+@pytest.mark.soak
 def test_a_training_that_was_killed_goes_on(
     logs: Path, tmp_path: Path, workers: Workers, cluster: Any
 ) -> None:
@@ -214,14 +215,10 @@ def test_a_training_that_was_killed_goes_on(
     given, figures, digest = begun(logs, tmp_path, "log.csv")
     status, told = killed(cluster.get_runtime_context().gcs_address, tmp_path, *given, nth=9)
     assert status == -signal.SIGKILL, told
-    other = nonzero_here("train", *given, "--interactions=site*user", "--ray=local")
-    assert other.returncode == 1
-    assert "--interactions was not given, and is site*user" in other.stderr
-    assert "--overwrite to begin anew" in other.stderr
     check_goes_on(tmp_path, given, figures, digest)
 
 
-@pytest.mark.parametrize(("file", "nth"), [("long.vw.gz", 5), ("log.parquet", 9)])
+@pytest.mark.parametrize(("file", "nth"), [("log.csv", 9), ("long.vw.gz", 5), ("log.parquet", 9)])
 def test_a_training_that_has_failed_goes_on(
     logs: Path, tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch, file: str, nth: int
 ) -> None:
@@ -235,6 +232,10 @@ def test_a_training_that_has_failed_goes_on(
     monkeypatch.setattr(checkpoints, "SHARE", 0)
     with learn_and(fail, nth), pytest.raises(MemoryError):
         nonzero_here("train", *given, "--ray=local")
+    other = nonzero_here("train", *given, "--interactions=site*user", "--ray=local")
+    assert other.returncode == 1
+    assert "--interactions was not given, and is site*user" in other.stderr
+    assert "--overwrite to begin anew" in other.stderr
     check_goes_on(tmp_path, given, figures, digest)
 
 
@@ -256,10 +257,17 @@ def test_a_training_that_is_stopped_keeps_what_it_has_learned(
     assert 0 < examples < lines < ROWS
 
 
-def test_what_cannot_be_reached_or_read_is_told(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_reached_or_read_is_told(
+    logs: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cluster.is_initialized()
     done = nonzero_here("train", logs / "log.vw", "--ray=ray://head:10001")
     assert done.returncode == 2
     assert "run the command on a machine of the cluster, with --ray auto" in done.stderr
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    done = nonzero_here("train", logs / "log.vw", "--ray=127.0.0.1:1")
+    assert done.returncode == 1
+    assert "--ray 127.0.0.1:1: no cluster can be reached: [Errno 111] Connection refused" in done.stderr
     monkeypatch.setitem(sys.modules, "ray", None)
     done = nonzero_here("train", logs / "log.vw", "--ray=local")
     assert done.returncode == 1

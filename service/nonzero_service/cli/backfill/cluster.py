@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -87,6 +88,7 @@ def connected(address: str, processors: int | None = None) -> Iterator[Any]:
         os.environ.update(_SETTINGS)
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # or Ray would write one into the home folder
     ray = import_ray()
+    _knock(address)
     with ExitStack() as stack:
         options: dict[str, Any] = {"address": address}
         if address == LOCAL:
@@ -102,11 +104,25 @@ def connected(address: str, processors: int | None = None) -> Iterator[Any]:
             with _signals_kept():
                 ray.init(log_to_driver=False, configure_logging=False, logging_level=logging.ERROR, **options)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
-            raise RayError(
-                f"--ray {address}: no cluster can be reached: {error}; give HOST:PORT of its head, auto on a "
-                "machine of it, or local"
-            ) from error
+            raise _unreached(address, error) from error
         yield ray
+
+
+def _knock(address: str) -> None:
+    """Have an address fail at once where nobody listens: Ray tries for many minutes, and says nothing."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        except OSError as error:
+            raise _unreached(address, error) from error
+
+
+def _unreached(address: str, error: Exception) -> RayError:
+    return RayError(
+        f"--ray {address}: no cluster can be reached: {error}; give HOST:PORT of its head, auto on a machine of "
+        "it, or local"
+    )
 
 
 class ClusterFolder:
