@@ -120,8 +120,8 @@ def _knock(address: str) -> None:
 
 def _unreached(address: str, error: Exception) -> RayError:
     return RayError(
-        f"--ray {address}: no cluster can be reached: {error}; give HOST:PORT of its head, auto on a machine of "
-        "it, or local"
+        f"--ray {address}: no cluster can be reached: {error}; give HOST:PORT of its head, auto on a "
+        "machine of it, or local"
     )
 
 
