@@ -11,16 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nonzero import Batch
+from nonzero import Batch, LogisticRegression
 from nonzero.batches.ids import Ids
 from nonzero_service.impressions.hashes import hashes_of
 from nonzero_service.impressions.rules import WAIT_MS, Negatives, Rules
 from nonzero_service.impressions.states import ImpressionState
 from nonzero_service.impressions.tailing import TailedImpressions
 from nonzero_service.journal.errors import BodyError
+from nonzero_service.writer.following import OwnPolicy
 from nonzero_service.writer.impression_rows import READERS
 from nonzero_service.writer.origins import Origin, Run, source_in
 from nonzero_service.writer.preparing import Prepared
+from nonzero_service.writer.rejoiner import Rejoiner
 from nonzero_service.writer.work import EndWindows, Impress, LabelImpressions, Rows, StreamState
 from service.impressions.journalled import JournalledImpressions, impress
 
@@ -263,3 +265,21 @@ def test_the_row_says_which_labels_wait(topics: Topics) -> None:
     (row,) = topics.journal.read()
     assert source_in(row).waiting == (("a", 0, BEGAN),)
     assert b'"waiting":[["a",0,%d]]' % BEGAN in row.body
+
+
+def test_a_challenger_with_a_policy_of_its_own_goes_by_event_time(tmp_path: Path) -> None:
+    """The rows were written days after all windows had ended by the journal's clock."""
+    topics = Topics(tmp_path / "model", RULES["at_once"], watermark_ms=0)
+    topics.read(topics.shown("a", "b", at_ms=BEGAN, reached_ms=BEGAN))
+    topics.read(topics.shown("c", at_ms=BEGAN + HOUR, reached_ms=BEGAN + HOUR))
+    learned: list[int] = []
+
+    def teach(batch: Batch, _: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+        learned.append(len(batch))
+        return np.zeros(len(batch), np.float32)
+
+    challenger, model = Rejoiner(OwnPolicy("window", HOUR, DAY), topics.journal), LogisticRegression(bits=4)
+    for row in topics.journal.read():
+        challenger.follow(model, row, teach)
+    assert learned == [2]
+    assert challenger.store.pending == 1
