@@ -83,7 +83,7 @@ class Flow:
     poison
         Keeps what was refused; None: it is counted and named.
     came
-        Told when anything has come.
+        Told when anything has come, and is in the journal.
     """
 
     def __init__(
@@ -114,6 +114,7 @@ class Flow:
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._moves: dict[tuple[str, int], Chunk] = {}
         self._moved_at = 0.0
+        self._gave_all = True  # that comes before those
 
     async def run(self) -> None:
         """Read and learn until :meth:`stop`, or until something fails, which is raised."""
@@ -128,9 +129,10 @@ class Flow:
                 chunks: list[Chunk] = []
                 if reading.done():
                     chunks, reading = reading.result(), None
-                    self._came()
                 if not self._over.done():
+                    self._gave_all = False
                     await self._give_all(self._worthwhile(chunks))
+                    self._gave_all = not self._over.done()
             await self._over
         finally:
             if reading is not None:
@@ -150,9 +152,10 @@ class Flow:
     async def end(self) -> None:
         """Wait for what is with the learner; and have the journal know what was passed over, if it may."""
         await self._settle(0)
-        if self._moves and not self._stream.failure and self._is_well():
-            chunks, self._moves = list(self._moves.values()), {}
-            await self._give([lines_of(chunk) for chunk in chunks], next(iter(self._takers.values())))
+        # Behind messages that the learner was not given, a position would say that it was.
+        if self._moves and self._gave_all and not self._stream.failure and self._is_well():
+            piece, self._moves = [lines_of(chunk) for chunk in self._moves.values()], {}
+            self._submit(piece, next(iter(self._takers.values())).take(piece))
             await self._settle(0)
 
     def _is_well(self) -> bool:
@@ -182,7 +185,8 @@ class Flow:
                 chunk = chunk._replace(first=moved.first)
             elif moved is not None:
                 worthwhile.append(moved)
-            if chunk.values or chunk.lost is not None:
+            # One that goes nowhere says where a partition was begun: at its end, which no other start finds.
+            if chunk.values or chunk.lost is not None or chunk.first == chunk.next:
                 worthwhile.append(chunk)
             else:
                 if not self._moves:
@@ -219,11 +223,17 @@ class Flow:
             taken = taker.refuse(piece, TOO_LARGE)
         if taken.refusals:
             await self._refuse(piece, taken)
-        nbytes = taken.nbytes + PIECE_BYTES
-        await self._settle(WINDOW - nbytes)
+        await self._settle(WINDOW - taken.nbytes - PIECE_BYTES)
         await self._learner.room(taken.nbytes)
         if self._over.done():
             return
+        self._submit(piece, taken)
+        if self._learner.gathers:  # see stream_pace.SMALL_PIECE
+            await self._settle(0)
+
+    def _submit(self, piece: Sequence[Lines], taken: TakenPiece) -> None:
+        """Give the learner what a piece came to, and where it came from."""
+        nbytes = taken.nbytes + PIECE_BYTES
         runs = tuple(
             _run_of(lines.chunk, refused, examples)
             for lines, refused, examples in zip(piece, taken.refused, taken.examples, strict=True)
@@ -239,8 +249,6 @@ class Flow:
             if chunk.values
         }
         future.add_done_callback(lambda done: self._given_back(done, nbytes, runs, newest_ms))
-        if self._learner.gathers:  # see stream_pace.SMALL_PIECE
-            await self._settle(0)
 
     async def _refuse(self, piece: Sequence[Lines], taken: TakenPiece) -> None:
         """Tell of what was refused, before it is passed over for ever."""
@@ -280,6 +288,7 @@ class Flow:
         error = retrieved(future)
         if error is None:
             self._totals.add(runs, newest_ms)
+            self._came()
         elif not self._over.done() and not future.cancelled():
             self._over.set_exception(error)
 

@@ -201,7 +201,7 @@ class TopicSource:
             await reader.close()
 
     def _came(self) -> None:
-        """Take note that topics are read."""
+        """Take note that topics are read, and learned from: a disk that is full lets them be read alone."""
         if self._said is not None:
             self._said = None
             incidentally(self._log.info, "the source is read again")
