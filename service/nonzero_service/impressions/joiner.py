@@ -105,7 +105,7 @@ class Joiner:
                 store.early.remember(hashes[numbers < 0])
             found = np.flatnonzero(numbers >= 0)
             # Their ids are compared before anything is decided: a hash may be of another id.
-            records = store.records(numbers[found], ids=True)
+            records = store.reader.records(numbers[found], ids=True)
             self._damaged(numbers[found[~records.whole]])
             numbers[found[records.whole & ~records.are_of(ids, found)]] = -1
             joined = self._labelled(
@@ -179,7 +179,7 @@ class Joiner:
         """
         with self._store.lock:
             return self._labelled(
-                numbers, hashes, labels, now_ms, lambda rows: self._store.records(numbers[rows])
+                numbers, hashes, labels, now_ms, lambda rows: self._store.reader.records(numbers[rows])
             )
 
     def _labelled(
@@ -211,7 +211,7 @@ class Joiner:
             untaught.append(thinned)
         else:
             store.count({"thinned": int((untaught[0].states == ImpressionState.NEGATIVE).sum())})
-        known = records(rows) if lesson is own else store.records(lesson.numbers)
+        known = records(rows) if lesson is own else store.reader.records(lesson.numbers)
         return Joined(
             self._examples(known, lesson),
             self._references(lesson),
@@ -267,7 +267,7 @@ class Joiner:
         )
         rows = np.flatnonzero(teaches)
         lesson = _Lesson(numbers[rows], becomes[rows], before[rows], rows)
-        batch = self._examples(self._store.records(lesson.numbers), lesson)
+        batch = self._examples(self._store.reader.records(lesson.numbers), lesson)
         rest = _references(numbers, hashes, np.flatnonzero(~teaches), becomes[~teaches])
         return becomes, Joined(batch, self._references(lesson), rest)
 
@@ -284,7 +284,7 @@ class Joiner:
         if not len(lesson.numbers) and not len(thinned):
             return None
         store.count({"waited_out": int((lesson.numbers < store.windows_ended(now_ms)).sum())})
-        batch = self._examples(store.records(lesson.numbers), lesson)
+        batch = self._examples(store.reader.records(lesson.numbers), lesson)
         return Joined(batch, self._references(lesson), thinned)
 
     def _in_turn(

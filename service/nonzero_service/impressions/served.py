@@ -60,8 +60,8 @@ def served_figures(store: ImpressionStore, now_ms: int) -> dict[str, Any]:
     """
     with store.lock:
         ripe_ms = float(store.rules.attribution_ms)
-        if store.ripe_ms is not None:
-            ripe_ms = min(ripe_ms, store.ripe_ms)
+        if store.arrivals.ripe_ms is not None:
+            ripe_ms = min(ripe_ms, store.arrivals.ripe_ms)
         stop = store.segments.made_until(now_ms - round(ripe_ms))
         p, clicked = [_NONE], [np.empty(0, np.bool_)]
         for one, place in _places(store.segments, stop - RECENT, stop):
@@ -85,10 +85,10 @@ def silence_of(store: ImpressionStore, now_ms: int) -> Silence:
         The journal's clock.
     """
     with store.lock:
-        seconds = max(now_ms - store.label_ms, 0) / 1000
-        places = _places(store.segments, store.label_number, store.next_number)
+        seconds = max(now_ms - store.arrivals.last_ms, 0) / 1000
+        places = _places(store.segments, store.arrivals.number, store.next_number)
         predicted = sum(float(one.probabilities[place].sum(dtype=np.float64)) for one, place in places)
-        gaps = sorted(store.gaps)
+        gaps = sorted(store.arrivals.gaps)
     # The longest but one: an outage that is over is not usual.
     usual = gaps[-2] / 1000 if len(gaps) > 1 else store.rules.attribution_ms / 1000
     longest = max(SHORTEST_SECONDS, USUAL_GAPS * usual)

@@ -8,25 +8,23 @@ first, and undone where the journal does not take them.
 from __future__ import annotations
 
 import threading
-import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.batches.ids import Ids
-from nonzero.errors import NonzeroError
 from nonzero_service.impressions.by_time import parts_by_time
 from nonzero_service.impressions.early import EarlyLabels
 from nonzero_service.impressions.gate import Gate
 from nonzero_service.impressions.hashes import hashes_of, named_rows
 from nonzero_service.impressions.joined import References
+from nonzero_service.impressions.label_arrivals import LabelArrivals
 from nonzero_service.impressions.packing import PredictedRows, fields_of_first, packed, size_of_records
-from nonzero_service.impressions.recent_rows import RecentRows
-from nonzero_service.impressions.rows import NO_FIELDS, ImpressionRow, Teaching, offset_behind
+from nonzero_service.impressions.record_reader import PartReader, RecordReader
+from nonzero_service.impressions.rows import NO_FIELDS, ImpressionRow, Teaching
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.segment import CAPACITY, UNPLACED, Segment
 from nonzero_service.impressions.segments import Segments
@@ -41,34 +39,11 @@ from nonzero_service.impressions.states import (
     is_one_of,
 )
 from nonzero_service.impressions.unpacking import (
-    Part,
-    Records,
     probabilities_of,
     times_of,
-    unpacked,
 )
 from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.impressions.waiting_labels import WaitingLabel, WaitingLabels
-from nonzero_service.journal.errors import StorageError
-
-DELAYS: Final = 10_000
-"""Of so many labels the delays are remembered."""
-
-RIPE: Final = 3.0
-"""So many mean delays after its prediction an impression has its click, if it ever has one: of exponential
-delays 95 in 100 have come then."""
-
-ENOUGH_DELAYS: Final = 30
-"""Of so many labels a mean delay is taken; before, an impression is ripe when its window has ended."""
-
-FEW_DELAYS: Final = 1000
-
-GAPS: Final = 20
-GAP_MS: Final = 1000
-"""A shorter time between labels is no gap: they come in bulk, or all the time."""
-
-WORDS_A_READ: Final = 1 << 13
-"""So many words of a row cost as much as another read of it does."""
 
 MANY: Final = 64
 """So many predictions of one request say by their first what the usual fields are."""
@@ -76,18 +51,12 @@ MANY: Final = 64
 MOST_FIELDS: Final = 1 << 12
 """So many fields are written once for a row at most: they stay in memory."""
 
-UNREAD_SECONDS: Final = 60.0
-"""For so long a row that cannot be read is tried again."""
-
 SPANS: Final = 128
 """By such a part of a window the impressions of one row differ in time, no more: it has one time for all, the
 last, so that their windows end so much later at most, or twice that."""
 
 PASSING: Final = 1000
 """By so many milliseconds one thread's reading of the clock may be later than another's."""
-
-PartReader = Callable[[int, int, int], bytes]
-"""Returns some bytes of the body of the journal's row at a position: from an offset on, so many."""
 
 
 class Kept(NamedTuple):
@@ -118,8 +87,6 @@ class ImpressionStore:
         """How often each thing happened, in this process."""
         self.updates: Counter[Verdict] = Counter()
         """How many examples of updates were labels of impressions, by what they met, in this process."""
-        self.delays: deque[int] = deque(maxlen=DELAYS)
-        """Milliseconds from prediction to label, of the last labels that came to something."""
         self.lock = threading.RLock()
         self.changes = 0
         """How often something of it has changed, or what had changed was undone."""
@@ -134,32 +101,21 @@ class ImpressionStore:
         """The windows of all impressions before this number have been ended."""
         self.ends_from_ms = 0
         """Before this time no window ends: labels that wait since the service was down have their chance."""
-        self.delays_told = 0
-        """How many delays there were in this process."""
-        self.mean_delay_ms = 0.0
-        """Mean delay of about the last thousand labels."""
-        self.label_ms = 0
-        """When the last label came, or the process started."""
-        self.label_number = 0
-        """The number of the first impression since."""
-        self.gaps: deque[int] = deque(maxlen=GAPS)
-        """Milliseconds of the last gaps of a second and more between labels."""
         self.gate = Gate()
         """Says how many impressions are learned from at once."""
         self.next_taught = 0
         """The number of the first impression that waits for its turn, where they are learned from at once."""
-        self._read = read
         self._last_ms = 0
         self._row_ms = 0  # the time of the first impression of the row that is being made
         self._held: list[References] = []  # of examples that are held, since learning paused
-        self._late: list[int] = []  # delays that are not told yet
         self._undo: list[Callable[[], object]] = []
+        self.arrivals = LabelArrivals(self._undo.append)
+        """When labels came."""
+        self.reader = RecordReader(self.segments, read)
+        """Reads what was kept."""
         self.waiting_labels = WaitingLabels(self._undo.append)
         """Labels of topics that came before their impressions."""
-        self._unplaced: dict[tuple[int, int], ImpressionRow] = {}  # by the segment's first number, and row
-        self._recent = RecentRows()
         self._usual = NO_FIELDS
-        self._unread: dict[int, float] = {}  # since when rows could not be read, by their positions
 
     # -- asked by any thread ---------------------------------------------------------------------------
 
@@ -174,11 +130,6 @@ class ImpressionStore:
         """How many wait for clicks before they are learned from, where that is done at once."""
         with self.lock:
             return self.segments.number_of(*WAITING) if self.rules.negatives == "at_once" else 0
-
-    @property
-    def ripe_ms(self) -> float | None:
-        """After how many milliseconds most clicks have come; None where too few delays are known."""
-        return RIPE * self.mean_delay_ms if self.delays_told >= ENOUGH_DELAYS else None
 
     def clicks_of_ended(self, size: int, now_ms: int) -> NDArray[np.int64]:
         """Count the clicks, in their windows, of each `size` impressions in a row whose windows have ended.
@@ -276,24 +227,19 @@ class ImpressionStore:
             The position of the row that tells of the labels that wait; None where there is none.
         """
         with self.lock:
-            for key in self._unplaced:
+            for key in self.reader.unplaced:
                 segment = next(one for one in self.segments if one.first == key[0])
                 segment.rows = min(segment.rows, key[1])
-            self._unplaced.clear()
-            self._recent.forget(self.next_taught)
+            self.reader.unplaced.clear()
+            self.reader.recent.forget(self.next_taught)
             for row, position in placed:
                 self._place(row, position, mended=True)
                 if self.rules.negatives == "at_once" and row.first >= self.next_taught:
-                    self._recent.keep(row, position)
+                    self.reader.recent.keep(row, position)
             self._held += held
             if source is not None:
                 self.waiting_labels.place(source)
-            if self._late:
-                self.delays_told += len(self._late)
-                share = len(self._late) / max(min(self.delays_told, FEW_DELAYS), len(self._late))
-                self.mean_delay_ms += (sum(self._late) / len(self._late) - self.mean_delay_ms) * share
-            self.delays.extend(self._late)
-            self._late.clear()
+            self.arrivals.keep()
             self._undo.clear()
             self.changes += 1
 
@@ -318,17 +264,13 @@ class ImpressionStore:
     def labelled(self, verdicts: Sequence[Verdict], delays: NDArray[np.int64], now_ms: int) -> None:
         """Note what labels met, and how late those were that came to something, in milliseconds."""
         self.count(Counter(verdicts))
-        before = len(self._late)
-        self._undo.append(lambda: self._late.__delitem__(slice(before, None)))
-        self._late += delays.tolist()
+        self.arrivals.late(delays.tolist())
         if delays.size:
             self.label_came(now_ms)
 
     def label_came(self, now_ms: int) -> None:
         """Note when the last label came."""
-        if now_ms - self.label_ms >= GAP_MS:
-            self.gaps.append(now_ms - self.label_ms)
-        self.label_ms, self.label_number = now_ms, self.next_number
+        self.arrivals.came(now_ms, self.next_number)
 
     def let_wait(self, hashes: NDArray[np.uint64], labels: Sequence[WaitingLabel]) -> list[WaitingLabel]:
         """Let labels wait for their impressions; return those that wait from now on.
@@ -438,7 +380,7 @@ class ImpressionStore:
         def withdraw() -> None:
             segment.withdraw(used, rows)
             self.next_number = number
-            self._unplaced.pop(key, None)
+            self.reader.unplaced.pop(key, None)
 
         self._undo.append(withdraw)
         usual = self._usual_of(part)
@@ -467,7 +409,7 @@ class ImpressionStore:
         segment.states[place] = row.states
         segment.probabilities[place] = probabilities_of(words, row.starts)
         self.next_number = segment.next
-        self._unplaced[key] = row
+        self.reader.unplaced[key] = row
         return row
 
     def _usual_of(self, part: PredictedRows) -> NDArray[np.uint16]:
@@ -507,68 +449,6 @@ class ImpressionStore:
         rate = row.rate if row.teaching else np.nan
         segment.add_row(place, time_ms, rate, row.usual, position)
         segment.stops[place : place + row.stops.size] = row.stops
-
-    # -- reading ---------------------------------------------------------------------------------------
-
-    def records(self, numbers: NDArray[np.int64], *, ids: bool = False) -> Records:
-        """Read the records of impressions, in their order, with their ids where those are wanted.
-
-        Those whose row could not be read for a minute are taken for damaged, so that others have their turn.
-
-        Raises
-        ------
-        StorageError
-            Where a row cannot be read, and it could a minute ago.
-        """
-        order = np.argsort(numbers, kind="stable")
-        in_order = numbers[order]
-        parts: list[Part] = []
-        for segment, which in self.segments.parts(in_order):
-            rows, first, stop = segment.spans(in_order[which] - segment.first)
-            cuts = np.flatnonzero(rows[1:] != rows[:-1]) + 1
-            for start, end in pairwise([0, *cuts.tolist(), rows.size]):
-                parts += self._parts(segment, int(rows[start]), first[start:end], stop[start:end])
-        found = unpacked(parts, ids=ids)
-        if (in_order == numbers).all():
-            return found
-        back = np.empty(order.size, np.intp)
-        back[order] = np.arange(order.size)
-        return found.chosen(back)
-
-    def _parts(
-        self, segment: Segment, row: int, first: NDArray[np.int64], stop: NDArray[np.int64]
-    ) -> list[Part]:
-        """Return where the records between some words of a row are found, which are in order."""
-        sizes = stop - first
-        there, usual = self._in_memory(segment, row), segment.usual[row]
-        if there is not None:
-            return [Part(there, first, sizes, usual)]
-        begin, end = int(first[0]), int(stop[-1])
-        if end - begin <= max(2 * int(sizes.sum()), WORDS_A_READ * sizes.size):
-            return [Part(self._words(segment, row, begin, end), first - begin, sizes, usual)]
-        return [
-            Part(self._words(segment, row, one, end), np.zeros(1, np.int64), np.full(1, end - one), usual)
-            for one, end in zip(first.tolist(), stop.tolist(), strict=True)
-        ]
-
-    def _in_memory(self, segment: Segment, row: int) -> NDArray[np.uint32] | None:
-        """Return the words of a row, where they need not be read."""
-        there = self._unplaced.get((segment.first, row))
-        if there is not None:
-            return there.words
-        return self._recent.words(int(segment.positions[row]))
-
-    def _words(self, segment: Segment, row: int, begin: int, end: int) -> NDArray[np.uint32]:
-        """Read some words of a row: zeros, which no record's checksum is right for, where it cannot be."""
-        position = int(segment.positions[row])
-        try:
-            data = self._read(position, offset_behind(segment.usual[row]) + 4 * begin, 4 * (end - begin))
-        except (NonzeroError, OSError) as error:
-            now = time.monotonic()
-            if now - self._unread.setdefault(position, now) <= UNREAD_SECONDS:
-                raise StorageError(f"impressions cannot be read: {error}") from error
-            data = b""
-        return np.frombuffer(data.ljust(4 * (end - begin), b"\0"), np.uint32)
 
     # -- what the journal's rows say, at a start -------------------------------------------------------
 
@@ -670,7 +550,7 @@ class ImpressionStore:
             waiting = self.waiting(1)
             self.next_taught = int(waiting[0]) if waiting.size else self.next_number
             self.ends_from_ms = now_ms + grace_ms
-            self.label_ms, self.label_number = now_ms, self.next_number
+            self.arrivals.begin(now_ms, self.next_number)
 
     # -- turns, and ends -------------------------------------------------------------------------------
 
@@ -697,9 +577,9 @@ class ImpressionStore:
         Their window has ended; or clicks of newer ones have come, and they are older than three mean delays.
         """
         ended = self.windows_ended(now_ms)
-        if self.ripe_ms is None:
+        if self.arrivals.ripe_ms is None:
             return ended
-        ripe = self.segments.made_until(now_ms - round(self.ripe_ms))
+        ripe = self.segments.made_until(now_ms - round(self.arrivals.ripe_ms))
         return max(ended, min(ripe, self.gate.newest_clicked + 1))
 
     def due(self, limit: int, now_ms: int) -> tuple[NDArray[np.int64], int] | None:
@@ -758,7 +638,7 @@ class ImpressionStore:
     def _useless(self, now_ms: int) -> list[Segment]:
         """Return the segments that are of no more use."""
         last = now_ms - self.rules.attribution_ms - 2 * self.rules.correction_ms
-        unplaced = {first for first, _ in self._unplaced}  # a group of a backlog may last that long
+        unplaced = {first for first, _ in self.reader.unplaced}  # a group of a backlog may last that long
         return [
             one
             for one in self.segments

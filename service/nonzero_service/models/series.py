@@ -87,7 +87,7 @@ def delayed(requests: Counts) -> Iterator[ModelSeries]:
         return joined / (joined + ended) if joined + ended else None
 
     def delays(one: ServedModel) -> Told:
-        found = list(one.attribution.impressions.delays)
+        found = list(one.attribution.impressions.arrivals.delays)
         return {(str(q),): float(np.quantile(found, q)) / 1000 for q in QUANTILES} if found else None
 
     def updates(one: ServedModel) -> Told:

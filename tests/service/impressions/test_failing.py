@@ -100,7 +100,7 @@ def test_an_exception_at_every_call_leaves_it_to_be_made(
         assert +store.counts == before, count
         assert store.segments[0].used == store.next_number == N
         assert (store.segments[0].states == states).all(), count
-        assert (store.ended, len(store.delays), store.mark) == (0, 0, 0)
+        assert (store.ended, len(store.arrivals.delays), store.mark) == (0, 0, 0)
     assert seen > 20
     store.undo()
     prepared = kept.do(what()[0], now_ms=what()[1])[0]
@@ -120,8 +120,8 @@ class Refusing:
     def __init__(self, kept: JournalledImpressions, times: int = 10**9, at: int | None = None) -> None:
         self.left = times
         self._at = at
-        self._real = kept.store._read
-        kept.store._read = self
+        self._real = kept.store.reader.read
+        kept.store.reader.read = self
 
     def __call__(self, position: int, offset: int, size: int) -> bytes:
         if self.left and (self._at is None or offset <= self._at < offset + size):
@@ -145,17 +145,17 @@ def test_a_read_error_that_passes_costs_nothing(tmp_path: Path, what: Callable[[
 def test_a_row_that_cannot_be_read_does_not_hold_up_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nonzero_service.impressions.store.UNREAD_SECONDS", 0.0)
+    monkeypatch.setattr("nonzero_service.impressions.record_reader.UNREAD_SECONDS", 0.0)
     kept = made(tmp_path / "model")
     kept.keep(batch(3, 50), probabilities(3), 1)
-    real = kept.store._read
+    real = kept.store.reader.read
 
     def read(position: int, offset: int, size: int) -> bytes:
         if position == 1:
             raise JournalError("the disk does not read it")
         return real(position, offset, size)
 
-    kept.store._read = read
+    kept.store.reader.read = read
     with pytest.raises(StorageError):
         kept.label(["imp-5", "imp-51"], [1, 1], 1)
     again = kept.label(["imp-5", "imp-51"], [1, 1], 1)
@@ -170,14 +170,14 @@ def test_a_row_that_cannot_be_read_does_not_hold_up_the_others(
 def test_a_flipped_bit_is_never_learned_from(tmp_path: Path) -> None:
     kept = JournalledImpressions(tmp_path / "model", RULES)
     kept.keep(batch(1), probabilities(1), 5)
-    real, flipped = kept.store._read, [0]
+    real, flipped = kept.store.reader.read, [0]
 
     def read(position: int, offset: int, size: int) -> bytes:
         content = bytearray(real(position, offset, size))
         content[flipped[0] // 8] ^= 1 << flipped[0] % 8
         return bytes(content)
 
-    kept.store._read = read
+    kept.store.reader.read = read
     bits = 8 * len(real(1, 24, 10**6))
     assert bits > 300
     for bit in range(0, bits, 5):
@@ -185,7 +185,7 @@ def test_a_flipped_bit_is_never_learned_from(tmp_path: Path) -> None:
         prepared = kept.prepare(*label_one())
         assert prepared.verdicts in (["gone"], ["unknown"]), bit
         kept.store.undo()
-    kept.store._read = real
+    kept.store.reader.read = real
     assert kept.prepare(*label_one()).verdicts == ["joined"]
 
 

@@ -78,14 +78,14 @@ def test_a_policy_says_what_an_update_that_is_a_label_teaches(
 def test_the_label_of_a_damaged_impression_is_learned_from_as_it_came(kept: JournalledImpressions) -> None:
     """Nothing else will ever be learned of it."""
     kept.keep(named(4, 0), np.full(4, 0.1, np.float32), 0)
-    real = kept.store._read
+    real = kept.store.reader.read
 
     def damaged(position: int, offset: int, size: int) -> bytes:
         content = bytearray(real(position, offset, size))
         content[size // 4 + 20] ^= 1
         return bytes(content)
 
-    kept.store._read = damaged
+    kept.store.reader.read = damaged
     met = kept.update(named(4, 100, label=1), 1)
     assert met.batch.indices.tolist() == [0, 101, 2, 3]
     assert verdicts_of(met) == {"joined": 3}

@@ -26,13 +26,13 @@ def waiting(tmp_path: Path) -> JournalledImpressions:
 
 def reads(kept: JournalledImpressions) -> list[int]:
     """Have the positions of the rows that are read noted."""
-    real, positions = kept.store._read, list[int]()
+    real, positions = kept.store.reader.read, list[int]()
 
     def read(position: int, offset: int, size: int) -> bytes:
         positions.append(position)
         return real(position, offset, size)
 
-    kept.store._read = read
+    kept.store.reader.read = read
     return positions
 
 
@@ -78,6 +78,6 @@ def test_what_has_had_its_turn_is_forgotten(waiting: JournalledImpressions) -> N
     waiting.end_all(2 * HOUR)
     assert waiting.store.waiting_count == 0
     waiting.store.keep()
-    waiting.store._read = unreadable
+    waiting.store.reader.read = unreadable
     with pytest.raises(StorageError):
         waiting.label(["imp-5"], [1], 2 * HOUR)

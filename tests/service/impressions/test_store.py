@@ -154,7 +154,7 @@ def test_what_was_undone_can_be_done_again(kept: JournalledImpressions) -> None:
     kept.store.undo()
     assert kept.store.pending == 2
     assert +kept.store.counts == before
-    assert not kept.store.delays
+    assert not kept.store.arrivals.delays
     assert kept.label(["imp-0", "imp-51"], [0, 1], 1).verdicts == ["joined", "unknown"]
     assert kept.keep(batch(30, 50), probabilities(30), 2) == 30
     assert numbers_of(kept.label(["imp-51"], [1], 3)) == [3]

@@ -49,7 +49,7 @@ def test_windows_end_when_they_are_due_after_the_clock_was_set_back(tmp_path: Pa
     assert numbers_of(ended) == [0, 1]
     kept.keep(batch(1, 7), probabilities(1), NOON + HOUR + 2)
     kept.label(["imp-7"], [1], NOON + HOUR + 3)
-    assert list(kept.store.delays) == [1]
+    assert list(kept.store.arrivals.delays) == [1]
 
 
 def test_a_start_finds_right_what_was_kept_before_and_after(tmp_path: Path) -> None:
