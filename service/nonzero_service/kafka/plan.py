@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nonzero_service.kafka.errors import TopicRemadeError
 
@@ -24,6 +24,12 @@ class PartitionReading:
     """The time of the newest record that was handed out."""
     high_watermark: int = 0
     last_stable: int = 0
+    start: int = field(init=False)
+    """The position that it had at first."""
+
+    def __post_init__(self) -> None:
+        """Note where it starts."""
+        self.start = self.next
 
 
 @dataclass(frozen=True, slots=True)

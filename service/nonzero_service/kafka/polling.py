@@ -311,7 +311,9 @@ class Poller:
             if reading.begun and not self._plan.skip:
                 raise OffsetLostError(reading.topic, reading.number, first, start)
             reading.next = start
-            if reading.begun:
+            if not reading.begun:
+                reading.start = start
+            else:
                 lost = Lost(first, start, WHY_LOST)
                 place = (reading.topic, reading.topic_id, reading.number, start)
                 self._backlog.put([self._splitter.moved(*place, start, reading.epoch, lost)], 0)

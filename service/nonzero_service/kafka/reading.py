@@ -116,9 +116,13 @@ class TopicReader:
         for key, reading in self._poller.readings.items():
             stable = max(reading.last_stable, reading.next)
             behind = stable - reading.next
-            age = None if behind and reading.newest_ms < 0 else float(behind and now - reading.newest_ms)
+            age = (
+                None
+                if behind and reading.newest_ms < 0
+                else float(behind and max(now - reading.newest_ms, 0))
+            )
             high = max(reading.high_watermark, stable)
-            lags[key] = Lag(reading.next, high, stable, behind, age)
+            lags[key] = Lag(reading.next, high, stable, behind, age, reading.start)
         return lags
 
     async def close(self) -> None:

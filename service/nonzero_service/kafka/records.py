@@ -59,6 +59,8 @@ class Lag(NamedTuple):
     """The offsets up to there; what was aborted or compacted counts too."""
     behind_ms: float | None
     """The age of the newest record that was read, where others wait; None where none was read yet."""
+    begun: int
+    """The offset that was read from at first: where nothing of it was handed out, that is the position."""
 
     @property
     def unstable_records(self) -> int:

@@ -115,8 +115,7 @@ class EventTime:
     def look(self, lags: Mapping[tuple[str, int], Lag]) -> None:
         """Take note which partitions are read to their ends, when the learner has all that was read."""
         at_end = {
-            place: self._next.get(place, 0 if lag.high_watermark else lag.position) >= lag.high_watermark
-            for place, lag in lags.items()
+            place: self._next.get(place, lag.begun) >= lag.high_watermark for place, lag in lags.items()
         }
         self.watermark.look(at_end, self.now_ms)
         self._say_wrong()
@@ -161,7 +160,7 @@ class EventTime:
             return
         self._told_ms = reached
         self._in_flight.add(done)
-        done.add_done_callback(self._given_back)
+        done.add_done_callback(self._told)
 
     @property
     def _is_awaited(self) -> bool:
@@ -179,6 +178,11 @@ class EventTime:
                 self._learner.end_windows().add_done_callback(retrieved)
             except (ClosedError, NotWritingError):
                 return
+
+    def _told(self, future: asyncio.Future[Applied]) -> None:
+        """Take note that the journal says what is reached; where it does not, a later one will."""
+        self._in_flight.discard(future)
+        retrieved(future)
 
     def _given_back(self, future: asyncio.Future[Applied]) -> None:
         self._in_flight.discard(future)

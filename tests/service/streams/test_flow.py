@@ -83,7 +83,7 @@ class Read(NamedTuple):
 def read(tmp_path: Path) -> Any:
     def read(*chunks: Chunk, poison: NoTopic | None = None, stops_when_idle: bool = True) -> Read:
         async def begun() -> Read:
-            settings = Settings()
+            settings = Settings.load()
             with (
                 closing(SqliteJournal(tmp_path)) as journal,
                 closing(WriterThreads()) as threads,

@@ -14,10 +14,12 @@ import pytest
 from nonzero import LogisticRegression
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.store import ImpressionStore
+from nonzero_service.impressions.waiting_labels import WaitingLabel
+from nonzero_service.journal.errors import DiskFullError
 from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.kafka.records import Chunk, Lag
 from nonzero_service.streams import in_step
-from nonzero_service.streams.event_time import EventTime, times_by_line
+from nonzero_service.streams.event_time import BEAT_MS, EventTime, times_by_line
 from nonzero_service.streams.in_step import TopicsInStep
 from nonzero_service.writer.learner import ModelLearner
 from nonzero_service.writer.threads import WriterThreads
@@ -51,7 +53,7 @@ class Records:
         pass
 
     def lags(self) -> Mapping[tuple[str, int], Lag]:
-        return {place: Lag(0, end, end, end, None) for place, end in self._ends.items()}
+        return {place: Lag(0, end, end, end, None, 0) for place, end in self._ends.items()}
 
     async def close(self) -> None:
         pass
@@ -175,6 +177,47 @@ def test_one_wrong_clock_holds_back_nothing(run: Run) -> None:
 def test_clicks_alone_come_in_steps_so_that_windows_end_on_the_way(run: Run) -> None:
     given = run(lambda event_time: read(event_time, 100, clicks=Records("clicks", [range(0, 300, 3)], 100)))
     assert max(part[-1] - part[0] for _, _, part in given) <= 5
+
+
+def test_a_start_where_all_has_been_read_lets_windows_end(run: Run) -> None:
+    """Nothing is handed out then; and what is handed out and not given keeps time from passing."""
+
+    async def looked(event_time: EventTime) -> Given:
+        event_time.look({("shown", 0): Lag(7, 7, 7, 0, None, 7), ("shown", 1): Lag(0, 0, 0, 0, None, 0)})
+        assert event_time.watermark.is_at_end("shown")
+        assert (event_time.watermark.advance() or 0) > BEGAN
+        event_time.look({("shown", 0): Lag(9, 9, 9, 0, None, 7), ("shown", 1): Lag(0, 0, 0, 0, None, 0)})
+        assert not event_time.watermark.is_at_end("shown")
+        return []
+
+    run(looked)
+
+
+def test_a_full_disk_stops_time_for_no_longer_than_it_is_full(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def told(event_time: EventTime) -> Given:
+        learner, store = event_time._learner, event_time._impressions
+        store.let_wait(np.array([1], np.uint64), [WaitingLabel("a", 1, BEGAN)])
+        store.keep()
+
+        async def beat(reached_ms: int) -> int | None:
+            event_time.watermark.ms = reached_ms
+            event_time.beat()
+            while event_time._in_flight:
+                await asyncio.sleep(0.001)
+            return store.watermark_ms
+
+        def full(*_: object) -> None:
+            raise DiskFullError("no space is left")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(learner.journal, "append", full)
+            assert await asyncio.wait_for(beat(BEGAN), 10) is None
+        assert await asyncio.wait_for(beat(BEGAN + BEAT_MS), 10) == BEGAN + BEAT_MS
+        return []
+
+    run(told)
 
 
 def test_each_line_has_the_time_of_its_message() -> None:
