@@ -16,6 +16,7 @@
         │   ├── HasChallengersError        it has challengers, as many as may be, or as may not
         │   ├── ChallengerError      it is not compared with that, or learns no more
         │   ├── NotHeldError         there is nothing to resume
+        │   ├── OriginError          what was read does not follow what was read before
         │   └── ClockRightError      the journal's clock is the machine's
         ├── NotNowError          the same may be tried again
         │   ├── NotReadyError        the service is still opening its models
@@ -103,6 +104,10 @@ class GivenUpError(NotNowError):
 
 class NotHeldError(ConflictError):
     """There is nothing to resume: learning is not paused."""
+
+
+class OriginError(ConflictError):
+    """What was read of a topic does not follow what the journal says was read before."""
 
 
 class ClockRightError(ConflictError):

@@ -14,6 +14,9 @@ FIELDS_NOTE: Final = "fields"
 TABLES_NOTE: Final = "csv"
 """What the tables were that the model was trained on. csv was once the only format of tables."""
 
+SOURCES_NOTE: Final = "sources"
+"""How far topics were read that feed a served model; what is made of its file is not fed by them."""
+
 
 def noted_fields(notes: Mapping[str, Any]) -> Sequence[str]:
     """Return the names of the fields that have come.

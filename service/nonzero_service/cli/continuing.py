@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from nonzero import LogisticRegression
 from nonzero.kernels.rules.optimizers import Rule
 from nonzero.model.lanes import lanes_of
+from nonzero.model.notes import SOURCES_NOTE
 from nonzero.sources.files import Source
 from nonzero_service.cli.input_files import InputFiles
 from nonzero_service.cli.options import MODEL_FILE, listed, rule_of
@@ -49,6 +50,7 @@ def continued(path: Path, reading: ReadingOptions, options: Mapping[str, Any]) -
         For a file that is no saved model.
     """
     model = LogisticRegression.load(path)
+    model.notes.pop(SOURCES_NOTE, None)  # nothing of it says which messages files are of
     found = [*_settings(model, options), *_fields(model, reading, options["namespace_separator"])]
     if found:
         raise click.BadParameter(

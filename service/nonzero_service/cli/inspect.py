@@ -19,6 +19,7 @@ from nonzero_service.cli.display import figures_table
 from nonzero_service.cli.extra import service_extra
 from nonzero_service.cli.names import names, names_of
 from nonzero_service.cli.options import as_json
+from nonzero_service.cli.source_text import source_lines, source_report
 from nonzero_service.cli.verdicts import diagnosis_text
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def _directory_reports(directory: Path, top: int, names_from: Sequence[str]) -> 
             "snapshots": held.snapshots,
             "put_aside": held.put_aside,
             "paused": None if held.paused is None else _pause(held.paused),
+            "sources": source_report(held.sources),
             "pending": held.pending,
             "settings": _settings(held),
             "model": None if held.model is None else _report(held.model, top, names_from),
@@ -92,6 +94,7 @@ def _directory_text(name: str, report: dict[str, Any]) -> str:
         f"snapshots at: {positions}",
         *(f"damaged and put aside: {file}" for file in report["put_aside"]),
         *(_pause_text(name, report["paused"]) if report["paused"] else ()),
+        *source_lines(report["sources"]),
         *(f"predictions that wait for their label: {count:,}" for count in [report["pending"]] if count),
     ]
     if report["model"] is not None:

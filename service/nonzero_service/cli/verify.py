@@ -11,6 +11,7 @@ import click
 from nonzero_service.cli.display import Display
 from nonzero_service.cli.extra import service_extra
 from nonzero_service.cli.options import as_json, data_directory
+from nonzero_service.cli.source_text import source_lines, source_report
 
 if TYPE_CHECKING:
     from nonzero_service.models.checked import Checked
@@ -70,6 +71,7 @@ def _report(checked: Checked) -> dict[str, Any]:
         "folded_from": checked.folded_from,
         "identical": checked.identical,
         "digest": checked.digest,
+        "sources": source_report(checked.sources),
     }
 
 
@@ -86,6 +88,7 @@ def _text(name: str, checked: Checked) -> str:
         begin = f"the snapshot at {checked.folded_from:,}" if checked.folded_from else "nothing"
         same = f"; bit-identical at {_positions(checked.identical)}" if checked.identical else ""
         lines.append(f"  fold       from {begin} gives {checked.digest}{same}")
+    lines += [f"  source     {line}" for line in source_lines(source_report(checked.sources))]
     lines += [f"  FAULT      {fault}" for fault in checked.faults]
     if checked.refused is not None:
         lines.append(f"  start      would be refused: {checked.refused}")

@@ -35,6 +35,7 @@ KINDS: Final = {
     "impression": frozenset({1, 2}),
     "label": frozenset({1}),
     "promotion": frozenset({1, 2}),
+    "source": frozenset({1}),
 }
 """The kinds of rows, and the versions of each, that this release reads and writes."""
 

@@ -147,7 +147,7 @@ class JournalRows(ABC):
         return rows
 
     def read_of(
-        self, kinds: Sequence[str], damaged: Callable[[JournalDamagedError], object]
+        self, kinds: Sequence[str], damaged: Callable[[JournalDamagedError], object], after: int = 0
     ) -> Iterator[JournalRow]:
         """Yield the rows of some kinds in order, each checked against the row before it.
 
@@ -159,13 +159,15 @@ class JournalRows(ABC):
             Which.
         damaged
             Told of a row that is not what was written, which is passed over; it may raise the error.
+        after
+            A position up to which none is wanted.
 
         Raises
         ------
         UnknownKindError
             At the first row of a version that this release does not know.
         """
-        position = 0
+        position = after
         while True:
             with self._reading() as moment:
                 rows = moment.rows(position, _CHUNK, kinds)

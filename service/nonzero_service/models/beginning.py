@@ -17,6 +17,7 @@ from nonzero_service.models.snapshot_files import write_snapshot
 from nonzero_service.schema_text import read_schema
 from nonzero_service.writer.entries import settings_entry
 from nonzero_service.writer.following import BEFORE, JOINING_NOTE, REACHED
+from nonzero_service.writer.origins import SOURCES_NOTE
 from nonzero_service.writer.pairing import PAIRING_NOTE
 
 Begin = Callable[[Path, ModelConfig, LogisticRegression], object]
@@ -48,7 +49,8 @@ def begin_model_from(
     Nothing of it stays in memory: it is read again, from its first snapshot, when the model is opened.
     """
     model = LogisticRegression.load(file)
-    for note in (BEFORE, REACHED, PAIRING_NOTE, JOINING_NOTE):  # it may have been a challenger elsewhere
+    # It may have been a challenger elsewhere, or have been fed by topics that nobody feeds this one from.
+    for note in (BEFORE, REACHED, PAIRING_NOTE, JOINING_NOTE, SOURCES_NOTE):
         model.notes.pop(note, None)
     schema = model.schema
     config = ModelConfig(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -13,9 +14,25 @@ from nonzero_service.journal.reader import JournalRows
 from nonzero_service.journal.snapshots import SnapshotFile, snapshots_in
 from nonzero_service.journal.verification import Verified
 from nonzero_service.models.snapshot_files import check_snapshot
+from nonzero_service.writer.origins import SOURCES_NOTE, PartitionRead, partitions_of
 
 Told = Callable[[str, int, int], object]
 """Told what is going on, how far it is, and where it ends."""
+
+
+class ExpectedFold(NamedTuple):
+    """What a fold must be at the position of a snapshot."""
+
+    path: Path
+    """The snapshot's."""
+    digest: str
+    sources: dict[str, Any] | None
+    """What it notes of how far topics were read."""
+
+    @classmethod
+    def of(cls, snapshot: SnapshotFile, model: LogisticRegression) -> Self:
+        """Return what a snapshot's model demands."""
+        return cls(snapshot.path, model.digest(), model.notes.get(SOURCES_NOTE))
 
 
 @dataclass
@@ -33,13 +50,15 @@ class Checked:
     """The positions at which the fold was the snapshot, to the bit."""
     digest: str | None = None
     """The model's digest after the last row."""
+    sources: Sequence[PartitionRead] = ()
+    """How far topics were read there; each run of messages began where the one before it ended."""
     faults: list[str] = field(default_factory=list)
     """What is wrong: a sentence each."""
     refused: str | None = None
     """Why a start would be refused; None where it would come up."""
 
     def hold_against(
-        self, folded: LogisticRegression, position: int, snapshot: Path, digest: str, rows: str
+        self, folded: LogisticRegression, position: int, expected: ExpectedFold, rows: str
     ) -> None:
         """Note whether a fold is the snapshot that was taken at its position.
 
@@ -47,15 +66,20 @@ class Checked:
         ----------
         folded, position
             The model, and the last row that was folded into it.
-        snapshot, digest
-            The snapshot's file, and its model's digest.
+        expected
+            What the snapshot is.
         rows
             Whose rows they are, for the fault.
         """
-        if folded.digest() == digest:
-            self.identical.append(position)
+        path, digest, sources = expected
+        if folded.digest() != digest:
+            self.faults.append(f"{path} is not the fold of {rows}: {_difference(folded, path)}")
+        elif folded.notes.get(SOURCES_NOTE) != sources:
+            self.faults.append(
+                f"{path} is not the fold of {rows}: {_other_sources(partitions_of(folded.notes), sources)}"
+            )
         else:
-            self.faults.append(f"{snapshot} is not the fold of {rows}: {_difference(folded, snapshot)}")
+            self.identical.append(position)
 
 
 def whole_snapshots(
@@ -82,6 +106,19 @@ def whole_snapshots(
             continue
         checked.snapshots.append(snapshot.position)
         yield snapshot, model
+
+
+def _other_sources(folded: Sequence[PartitionRead], noted: dict[str, Any] | None) -> str:
+    """Say in what a snapshot's note of sources differs from the fold's."""
+    stored = partitions_of({SOURCES_NOTE: noted})
+    for one in (*folded, *stored):
+        if one not in stored or one not in folded:
+            said, place = ("the rows", "it does not") if one in folded else ("it", "the rows do not")
+            return (
+                f"{said} say that partition {one.partition} of the topic {one.topic!r} (id {one.topic_id}) "
+                f"was read up to {one.next}, of {one.messages} messages, and {place}"
+            )
+    return "the event time that it says was reached is another"
 
 
 def _difference(folded: LogisticRegression, path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,12 +10,14 @@ from typing import Any
 
 from nonzero import LogisticRegression
 from nonzero_service.journal.chain import JournalRow
-from nonzero_service.journal.snapshots import snapshots_in
+from nonzero_service.journal.errors import JournalDamagedError
+from nonzero_service.journal.snapshots import SnapshotFile, snapshots_in
 from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.models.impression_opening import own_rules, pending_in
 from nonzero_service.models.model_config import config_of
 from nonzero_service.models.snapshot_files import newest_readable
 from nonzero_service.writer.entries import Pause, pause_since, start_of
+from nonzero_service.writer.origins import SOURCES_NOTE, PartitionRead, note_source, partitions_of
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Inspected:
     """The settings that say what becomes of impressions, as far as they are the model's own."""
     paused: Pause | None
     """None while learning goes on."""
+    sources: Sequence[PartitionRead]
+    """How far topics were read, at the last position."""
     pending: int
     """How many predictions with an id wait for their label."""
     model: LogisticRegression | None
@@ -50,7 +55,7 @@ def inspect_model(directory: Path) -> Inspected:
 
     Raises
     ------
-    JournalError
+    StorageError
         Where there is no journal, or it cannot be read.
     """
     config = config_of(directory)
@@ -61,6 +66,7 @@ def inspect_model(directory: Path) -> Inspected:
         base, tip = reader.base, reader.tip
         opening = next(reader.read(1), None) if base.position == 0 else None
         paused = _pause(reader)
+        sources = _sources(reader, newest) if following is None else ()
         pending = 0 if following is not None else pending_in(reader, own_rules(config))
     return Inspected(
         base.position + 1,
@@ -72,6 +78,7 @@ def inspect_model(directory: Path) -> Inspected:
         _settings_of(opening) if following is None else following.settings,
         config.labelling,
         paused,
+        sources,
         pending,
         None if newest is None else newest[1],
     )
@@ -79,6 +86,22 @@ def inspect_model(directory: Path) -> Inspected:
 
 def _settings_of(opening: JournalRow | None) -> dict[str, Any] | None:
     return None if opening is None else start_of(opening).settings
+
+
+def _sources(
+    reader: JournalReader, newest: tuple[SnapshotFile, LogisticRegression] | None
+) -> Sequence[PartitionRead]:
+    """Return how far topics were read at the journal's end: what a snapshot says, and the rows after it."""
+    notes: dict[str, Any] = {}
+    if newest is not None and SOURCES_NOTE in newest[1].notes:
+        notes[SOURCES_NOTE] = newest[1].notes[SOURCES_NOTE]
+    for row in reader.read_of(("source",), _fail, 0 if newest is None else newest[0].position):
+        note_source(notes, row)
+    return partitions_of(notes)
+
+
+def _fail(error: JournalDamagedError) -> None:
+    raise error
 
 
 def _pause(reader: JournalReader) -> Pause | None:

@@ -23,13 +23,14 @@ from nonzero_service.journal.snapshots import SnapshotFile, snapshots_in
 from nonzero_service.journal.sqlite.opening import check_journal
 from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.journal.verification import verify_journal
-from nonzero_service.models.checked import Checked, Told, whole_snapshots
+from nonzero_service.models.checked import Checked, ExpectedFold, Told, whole_snapshots
 from nonzero_service.models.data_directory import check_model
 from nonzero_service.models.promotions import promoted_from
 from nonzero_service.models.recovery import found, replay
 from nonzero_service.models.snapshot_files import newest_readable
 from nonzero_service.models.verifying_challengers import verify_challenger
 from nonzero_service.writer import fold
+from nonzero_service.writer.origins import partitions_of
 
 ATTEMPTS: Final = 5
 
@@ -99,10 +100,10 @@ def _read_older(directory: Path) -> None:
 
 def _verify_snapshots(reader: JournalReader, checked: Checked, told: Told) -> None:
     """Read every snapshot, and hold the fold against each."""
-    whole: list[tuple[SnapshotFile, str]] = []
+    whole: list[tuple[int, ExpectedFold]] = []
     oldest: tuple[SnapshotFile, LogisticRegression] | None = None
     for snapshot, model in whole_snapshots(reader, checked, told):
-        whole.append((snapshot, model.digest()))
+        whole.append((snapshot.position, ExpectedFold.of(snapshot, model)))
         oldest = oldest or (snapshot, model)
     try:
         model, start = found(reader, None)
@@ -120,20 +121,19 @@ def _fold(
     reader: JournalReader,
     model: LogisticRegression,
     start: int,
-    expected: list[tuple[SnapshotFile, str]],
+    expected: list[tuple[int, ExpectedFold]],
     checked: Checked,
     told: Told,
 ) -> None:
     assert checked.journal is not None  # noqa: S101 - verified before its snapshots
     end = checked.journal.last
-    awaited = {snapshot.position: (snapshot, digest) for snapshot, digest in expected}
+    awaited = dict(expected)
     promoted = promoted_from(checked.directory, reader)
     for row in reader.read(start):
         model = fold.apply(model, row, reader.read, promoted=promoted)
         told("folding", row.position - start + 1, max(row.position, end) - start + 1)
         if row.position in awaited:
-            snapshot, digest = awaited.pop(row.position)
-            checked.hold_against(model, row.position, snapshot.path, digest, "the journal's rows")
+            checked.hold_against(model, row.position, awaited.pop(row.position), "the journal's rows")
         if row.position >= end and not awaited:
             break
-    checked.digest = model.digest()
+    checked.digest, checked.sources = model.digest(), partitions_of(model.notes)

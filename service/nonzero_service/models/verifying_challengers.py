@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from nonzero import LogisticRegression
 from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.models.challenger_files import follow_row, rejoiner_of
-from nonzero_service.models.checked import Checked, Told, whole_snapshots
+from nonzero_service.models.checked import Checked, ExpectedFold, Told, whole_snapshots
 from nonzero_service.models.promotions import promotions_in
 from nonzero_service.writer.following import Following
 from nonzero_service.writer.rejoiner import Rejoiner
@@ -26,13 +24,13 @@ def verify_challenger(checked: Checked, following: Following, told: Told) -> Non
         Told how far it is.
     """
     with JournalReader(checked.directory.parent / following.champion) as reader:
-        whole: dict[int, tuple[Path, str]] = {}
+        whole: dict[int, ExpectedFold] = {}
         model, start = following.new_model(), following.position + 1
         rejoiner = rejoiner_of(following, reader, None)
         begun = reader.base.position < start
         for snapshot, loaded in whole_snapshots(reader, checked, told):
             if begun:
-                whole[snapshot.position] = snapshot.path, loaded.digest()
+                whole[snapshot.position] = ExpectedFold.of(snapshot, loaded)
             else:
                 model, start, begun = loaded, snapshot.position + 1, True
                 rejoiner = rejoiner_of(following, reader, loaded)
@@ -49,7 +47,7 @@ def _fold(
     challenger: tuple[LogisticRegression, Rejoiner | None],
     start: int,
     end: int,
-    whole: dict[int, tuple[Path, str]],
+    whole: dict[int, ExpectedFold],
     checked: Checked,
     told: Told,
 ) -> None:
@@ -58,6 +56,6 @@ def _fold(
         rejoiner = follow_row(model, row, reader, rejoiner)
         told("folding", row.position - start + 1, end - start + 1)
         if row.position in whole:
-            checked.hold_against(model, row.position, *whole[row.position], "its champion's rows")
+            checked.hold_against(model, row.position, whole[row.position], "its champion's rows")
         if row.position >= end:
             return

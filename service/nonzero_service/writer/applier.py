@@ -20,6 +20,7 @@ from nonzero_service.turns import Turn, Turns
 from nonzero_service.writer.entries import held_examples
 from nonzero_service.writer.followers import Followers
 from nonzero_service.writer.following import sequence_of
+from nonzero_service.writer.origins import SOURCES_NOTE, noted_after
 from nonzero_service.writer.results import Results
 from nonzero_service.writer.work import (
     Change,
@@ -200,6 +201,9 @@ class Applier:
             self.learning(group.time_ms)
         for batch in batches:
             self._learn(batch, group.time_ms)
+        if group.source is not None:
+            notes = self._model.notes
+            notes[SOURCES_NOTE] = noted_after(notes.get(SOURCES_NOTE), group.source)
         if self.held_since is None and group.held_since is not None:
             self.changed(group.held_since)
         self.held_since = group.held_since

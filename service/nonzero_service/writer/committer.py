@@ -22,6 +22,7 @@ from nonzero_service.turns import Turn, Turns
 from nonzero_service.writer.entries import resume_entry
 from nonzero_service.writer.group_rows import GroupRows
 from nonzero_service.writer.micro_batch import Meets, MicroBatch
+from nonzero_service.writer.origins import Notes, Origin, check_many, noted_after, source_of
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.preparing import Prepared, Preparer
 from nonzero_service.writer.results import Results
@@ -66,6 +67,8 @@ class Committer:
         Takes what could not be made durable, and why.
     impressions
         Those of the model; None where there are none.
+    noted
+        How far topics were read; None where none was.
     """
 
     def __init__(
@@ -78,7 +81,12 @@ class Committer:
         turns: Turns,
         results: Results,
         impressions: ImpressionStore | None = None,
+        noted: Notes | None = None,
     ) -> None:
+        self.noted = noted
+        """How far topics were read, with all that is durable; None where none was."""
+        self._noting = noted  # with the group that is being prepared
+        self._origins: list[Origin] = []  # of that
         self.queue = WorkQueue()
         """What is put in here is committed, in turn."""
         self.turn = Turn(turns, self._commit_next, self._failed)
@@ -158,11 +166,13 @@ class Committer:
 
     def _commit(self, works: list[Work]) -> None:
         """Append a group of work to the journal: a few rows, of one kind or several."""
+        self._noting, self._origins = self.noted, []
         works, prepared = self._prepare(works)
         if not works:
             return
         try:
-            rows = GroupRows(prepared, self._pause, self._journal.next_sequence)
+            noted, source = self._noting, source_of(self._origins) if self._origins else None
+            rows = GroupRows(prepared, self._pause, self._journal.next_sequence, source)
             entries, batches = rows.entries(), rows.batches
         except Exception as raised:  # noqa: BLE001 - whoever waits for the work gets it
             error: Exception | None = raised
@@ -173,8 +183,9 @@ class Committer:
                 placed = [] if position is None else rows.committed(position, self._journal.time_ms)
                 if self._impressions is not None:
                     self._impressions.keep(placed, rows.held)
+                self.noted = noted
                 place = (position, self._journal.time_ms)
-                return CommittedGroup(works, batches, *place, rows.came, self._pause.since)
+                return CommittedGroup(works, batches, *place, rows.came, self._pause.since, source=source)
 
             error = self._write(works, entries, book, misses=rows.misses)
             if error is not None:
@@ -343,10 +354,23 @@ class Committer:
             batch = work.what.batch
             return Prepared(batch) if len(batch) else None
         try:
-            return self._preparer.prepare(what)
+            noted = self._noted_after(what.origin)
+            prepared = self._preparer.prepare(what)
         except Exception as error:
             stream.failure = error
             raise
+        if what.origin is not None:
+            self._noting = noted
+            self._origins.append(what.origin)
+        return prepared
+
+    def _noted_after(self, origin: Origin | None) -> Notes | None:
+        """Return how far topics were read with a piece of work; refuse one that does not follow."""
+        if origin is None:
+            return self._noting
+        noted = noted_after(self._noting, source_of([origin]))
+        check_many(noted)
+        return noted
 
 
 def _met_by_none(_: Sequence[str | None]) -> NDArray[np.intp]:

@@ -15,6 +15,7 @@ trip           the circuit breaker has paused learning, and why
 held           examples that came during a pause, in the form of ``joined``; they count as none
 resume         the end of a pause: the held examples are learned from now (its count is theirs), or never
 clock          the journal's clock was set; nothing is learned
+source         where the rows before it in its transaction came from: which messages of which topics
 =============  ========================================================================================
 """
 

@@ -7,7 +7,7 @@ The first row of a journal is of the kind ``settings``. A model that came as a t
 file, which is its first snapshot.
 
 A challenger is another fold over the same rows: it learns what its champion learns. What was done to the
-champion alone (a remedy, a promotion) it passes over.
+champion alone (a remedy, a promotion) it passes over, and how far topics were read.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from nonzero_service.writer.entries import (
     start_of,
 )
 from nonzero_service.writer.following import BEFORE, REACHED, Promotion, sequence_of
+from nonzero_service.writer.origins import SOURCES_NOTE, note_source
 from nonzero_service.writer.pairing import PAIRING_NOTE
 
 Learned = Callable[[Batch, NDArray[np.float32]], object]
@@ -96,6 +97,8 @@ def apply(
             _remedy(model, row)
         case "promotion":
             return _promote(model, row, promoted)
+        case "source":
+            note_source(model.notes, row)
         case _:
             _teach(model, row, rows, learned, learning)
     return model
@@ -117,7 +120,7 @@ def follow(
         As for :func:`apply`.
     """
     check_place(model, row)
-    if row.kind not in ("settings", "remedy", "promotion"):
+    if row.kind not in ("settings", "remedy", "promotion", "source"):
         _teach(model, row, rows, learned)
 
 
@@ -131,7 +134,8 @@ def take_over_notes(new: LogisticRegression, old: LogisticRegression) -> None:
     if REACHED in new.notes:
         new.notes[BEFORE] = new.notes[REACHED] - new.examples  # first: others read them meanwhile
         del new.notes[REACHED]
-    new.notes |= {note: old.notes[note] for note in (FIELDS_NOTE, TABLES_NOTE) if note in old.notes}
+    carried = (FIELDS_NOTE, TABLES_NOTE, SOURCES_NOTE)
+    new.notes |= {note: old.notes[note] for note in carried if note in old.notes}
 
 
 def check_place(model: LogisticRegression, row: JournalRow) -> None:

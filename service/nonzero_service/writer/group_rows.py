@@ -27,6 +27,7 @@ from nonzero_service.writer.entries import (
     label_entry,
     trip_entry,
 )
+from nonzero_service.writer.origins import SourceBody, source_entry
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.preparing import Prepared
 from nonzero_service.writer.work import Applied
@@ -51,6 +52,7 @@ class _Part:
     keys: list[KeyRecord] = field(default_factory=list)
     reason: dict[str, Any] | None = None
     rows: list[ImpressionRow] = field(default_factory=list)
+    source: SourceBody | None = None
 
     @cached_property
     def batch(self) -> Batch:
@@ -86,6 +88,8 @@ class _Part:
         """Return it as an entry."""
         if self.reason is not None:
             return trip_entry(self.reason)
+        if self.source is not None:
+            return source_entry(self.source)
         if self.kind == "batch":
             return batch_entry(self.batch, self.keys)
         if self.kind == "impression":
@@ -109,9 +113,13 @@ class GroupRows:
         Decides which examples are held.
     first
         The sequence of the first example.
+    source
+        Where it came from, which is said behind all else; None where no topic was read.
     """
 
-    def __init__(self, prepared: Sequence[Prepared], pause: PauseState, first: int) -> None:
+    def __init__(
+        self, prepared: Sequence[Prepared], pause: PauseState, first: int, source: SourceBody | None = None
+    ) -> None:
         self.came: list[Applied | None] = []
         """What has come of each piece of work, but for the sequence: of its examples the first are learned
         from, and the others held."""
@@ -131,6 +139,8 @@ class GroupRows:
             else:
                 self.came.append(Applied(learned, 0, None, held, one.verdicts))
             first += learned
+        if source is not None:
+            self._parts.append(_Part("source", source=source))
 
     @property
     def batches(self) -> list[Batch]:

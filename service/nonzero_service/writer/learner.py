@@ -13,7 +13,7 @@ bytes is kept there, so it needs no lock: it grows when work is put in and falls
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from nonzero import Batch, BatchError, LogisticRegression
@@ -27,6 +27,7 @@ from nonzero_service.tracing import current_span
 from nonzero_service.writer.applier import Applier
 from nonzero_service.writer.committer import Committer
 from nonzero_service.writer.micro_batch import MicroBatch, Waiter
+from nonzero_service.writer.origins import SOURCES_NOTE, Origin, Position, positions_of
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.results import Results
 from nonzero_service.writer.threads import WriterThreads
@@ -115,6 +116,7 @@ class ModelLearner:
             threads.committers,
             results,
             impressions,
+            model.notes.get(SOURCES_NOTE),
         )
         self.applier.taken = self.committer.turn.call
         self.applier.applied = self.committer.applied
@@ -141,6 +143,12 @@ class ModelLearner:
         return self.committer.appended_bytes
 
     @property
+    def source_positions(self) -> Mapping[tuple[str, int], Position]:
+        """How far topics were read, by topic id and partition, with all that is durable by now."""
+        noted = self.committer.noted
+        return {} if noted is None else positions_of({SOURCES_NOTE: noted})
+
+    @property
     def gathers(self) -> bool:
         """Whether single examples have come of late."""
         return self.committer.queue.beside_singles
@@ -152,6 +160,7 @@ class ModelLearner:
         record: Record | None = None,
         log_loss: bool = False,
         stream: StreamState | None = None,
+        origin: Origin | None = None,
     ) -> asyncio.Future[Applied]:
         """Queue a batch; the future is done when it is durable and applied.
 
@@ -167,6 +176,10 @@ class ModelLearner:
             Whether the progressive log loss after the batch is wanted too.
         stream
             The state of the stream that the batch belongs to; None for one that stands alone.
+        origin
+            The messages of topics that it was made of: how far these were read is written in the transaction
+            of the batch's row, also where nothing is left to learn. Where they do not follow what was read
+            before, the future has an :class:`~nonzero_service.errors.OriginError`, and nothing was written.
 
         Raises
         ------
@@ -187,10 +200,14 @@ class ModelLearner:
             )
         if not self.fits(batch.nbytes):
             raise self._full()
-        return self._put(Learn(batch, record, log_loss, stream or StreamState()), batch.nbytes)
+        return self._put(Learn(batch, record, log_loss, stream or StreamState(), origin), batch.nbytes)
 
     def label(
-        self, ids: Sequence[str], labels: Sequence[int], stream: StreamState
+        self,
+        ids: Sequence[str],
+        labels: Sequence[int],
+        stream: StreamState,
+        origin: Origin | None = None,
     ) -> asyncio.Future[Applied]:
         """Queue labels of impressions; the future is done when what they teach is durable and applied.
 
@@ -200,6 +217,8 @@ class ModelLearner:
             Of each label its impression's id, and 0 or 1.
         stream
             The state of the stream that they belong to.
+        origin
+            As for :meth:`submit`.
 
         Raises
         ------
@@ -209,9 +228,16 @@ class ModelLearner:
         nbytes = LABEL_BYTES * len(ids)
         if not self.fits(nbytes):
             raise self._full()
-        return self._put(LabelImpressions(ids, labels, stream), nbytes)
+        return self._put(LabelImpressions(ids, labels, stream, origin), nbytes)
 
-    def impress(self, predictions: PredictedRows, *, waits: bool) -> asyncio.Future[Applied]:
+    def impress(
+        self,
+        predictions: PredictedRows,
+        *,
+        waits: bool,
+        stream: StreamState | None = None,
+        origin: Origin | None = None,
+    ) -> asyncio.Future[Applied]:
         """Queue predictions with ids; the future is done when they are durable, and learned from or not.
 
         Parameters
@@ -220,6 +246,8 @@ class ModelLearner:
             The predictions.
         waits
             Whether somebody waits for the future; otherwise they may gather others for a moment.
+        stream, origin
+            As for :meth:`submit`.
 
         Raises
         ------
@@ -229,7 +257,7 @@ class ModelLearner:
         nbytes = size_of_records(predictions)
         if not self.fits(nbytes):
             raise self._full()
-        what = Impress(predictions, StreamState(), waits)
+        what = Impress(predictions, stream or StreamState(), waits, origin)
         if waits:
             return self._put(what, nbytes)
         kept = self._work(what, nbytes)

@@ -70,15 +70,15 @@ class Preparer:
         mark = store.mark
         try:
             match what:
-                case Learn(batch, record):
+                case Learn(batch=batch, record=record):
                     matched = match_update(store, joiner, batch, self._now_ms())
                     return _joined(matched, record) if matched else Prepared(batch, record=record)
-                case LabelImpressions(ids, labels):
+                case LabelImpressions(ids=ids, labels=labels):
                     return _joined(joiner.label(ids, labels, self._now_ms()))
                 case EndWindows():
                     ended = joiner.end(AT_ONCE, self._now_ms())
                     return Prepared(idle=True) if ended is None else _joined(ended)
-                case Impress(predictions):
+                case Impress(predictions=predictions):
                     return Prepared(kept=store.enter(predictions))
         except BaseException:
             store.undo(mark)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nonzero import LogisticRegression
@@ -13,10 +13,11 @@ from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.journal.journal import Journal
 from nonzero_service.writer.learner import ModelLearner
 from nonzero_service.writer.micro_batch import Waiter
+from nonzero_service.writer.origins import Origin, Position, positions_of
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.tail_applier import TailApplier
 from nonzero_service.writer.threads import WriterThreads
-from nonzero_service.writer.work import Applied, Change, CommittedGroup, Resume, Rows, Work
+from nonzero_service.writer.work import Applied, Change, CommittedGroup, Resume, Rows, StreamState, Work
 
 
 class TailLearner(ModelLearner):
@@ -56,6 +57,11 @@ class TailLearner(ModelLearner):
         """The bytes of the rows that were folded, in this process."""
         return self.applier.appended_bytes
 
+    @property
+    def source_positions(self) -> Mapping[tuple[str, int], Position]:
+        """How far topics were read, as the rows say that were folded."""
+        return positions_of(self.model.notes)
+
     def check_room(self) -> None:
         """Refuse what has not been read yet.
 
@@ -76,7 +82,14 @@ class TailLearner(ModelLearner):
         """
         raise _not_writing()
 
-    def impress(self, predictions: PredictedRows, *, waits: bool) -> asyncio.Future[Applied]:  # noqa: ARG002
+    def impress(
+        self,
+        predictions: PredictedRows,  # noqa: ARG002
+        *,
+        waits: bool,  # noqa: ARG002
+        stream: StreamState | None = None,  # noqa: ARG002
+        origin: Origin | None = None,  # noqa: ARG002
+    ) -> asyncio.Future[Applied]:
         """Refuse predictions with ids: who writes takes them.
 
         Raises

@@ -15,6 +15,7 @@ from nonzero_service.impressions.packing import PredictedRows
 from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.keys import KeyRecord
+from nonzero_service.writer.origins import Origin, SourceBody
 
 T = TypeVar("T")
 
@@ -86,6 +87,8 @@ class Learn(NamedTuple):
     record: Record | None
     log_loss: bool
     stream: StreamState
+    origin: Origin | None = None
+    """The messages that it was made of; None where it came otherwise."""
 
 
 class LabelImpressions(NamedTuple):
@@ -94,6 +97,7 @@ class LabelImpressions(NamedTuple):
     ids: Sequence[str]
     labels: Sequence[int]
     stream: StreamState
+    origin: Origin | None = None
 
 
 class Impress(NamedTuple):
@@ -103,12 +107,14 @@ class Impress(NamedTuple):
     stream: StreamState
     waits: bool
     """Whether somebody waits until they are durable."""
+    origin: Origin | None = None
 
 
 class EndWindows(NamedTuple):
     """The end of the next windows that are due; the result is None where none are."""
 
     stream: StreamState
+    origin: None = None
 
 
 Rows = Learn | LabelImpressions | Impress | EndWindows
@@ -207,6 +213,8 @@ class CommittedGroup(NamedTuple):
     """Of each batch what was predicted just before it was learned from; for those who follow."""
     digest: bytes = b""
     """The chain's digest after its last row."""
+    source: SourceBody | None = None
+    """What its last row says of where the others came from; None where there is no such row."""
 
     @property
     def nbytes(self) -> int:

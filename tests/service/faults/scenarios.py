@@ -15,6 +15,7 @@ from typing import Any, Final
 from nonzero_service.models.served import ServedModel
 from nonzero_service.server import Writer
 from nonzero_service.writer.entries import remedy_entry
+from service.fed import piece_of, positions, run_of
 
 PATH: Final = "/v1/models/default"
 JSON: Final = "application/json"
@@ -63,6 +64,10 @@ class Client:
     def named(self, name: str, path: str, body: bytes = b"", **more: Any) -> None:
         """Send a request, and tell what came of it under a name."""
         self._tell(name, self.send(PATH + path, body, **more))
+
+    def told(self, name: str, came: tuple[Any, Any]) -> None:
+        """Tell what came of something that no request asked for."""
+        self._tell(name, came)
 
     def is_ready(self) -> bool:
         return bool(self.send("/readyz", method="GET")[0] == 200)
@@ -273,6 +278,33 @@ def remedied(client: Client, server: Writer) -> None:
 AFTER_REMEDY: Final = Request("later", one("later"), 1, key="later")
 
 
+# -- messages of a topic ------------------------------------------------------------------------------------
+
+MESSAGES: Final = tuple(Request(f"messages {j}", b"", len(run_of(0, 6 * j, 6 * j + 6)[0])) for j in range(4))
+
+
+def messages(client: Client, server: Writer) -> None:
+    """Feed the model, piece by piece, from where it says that it is."""
+    [served] = server.app.service.models.all()
+    loop: asyncio.AbstractEventLoop = served.learner._loop
+
+    async def learn(first: int) -> int:
+        batch, origin = piece_of([(0, first, first + 6)])
+        return (await served.learner.submit(batch, origin=origin)).examples
+
+    async def where() -> int:
+        return positions(served.learner).get(0, 0)
+
+    for request in MESSAGES:
+        try:
+            first = asyncio.run_coroutine_threadsafe(where(), loop).result(2)
+            if MESSAGES.index(request) * 6 == first:
+                learned = asyncio.run_coroutine_threadsafe(learn(first), loop).result(2)
+                client.told(request.name, (200, {"accepted": learned}))
+        except Exception:  # noqa: BLE001 - whatever it is, what comes next begins where the model says
+            client.told(request.name, (503, None))
+
+
 # -- snapshots ----------------------------------------------------------------------------------------------
 
 BESIDE: Final = tuple(Request(f"beside {j}", examples(f"x{j}", 5), 5, key=f"beside {j}") for j in range(3))
@@ -313,6 +345,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         # Each impression teaches, and each click once more.
         "labels at once": Scenario(labels, LABELS, LABELLED, begin=impressions, waits_for=len(IDS)),
         "a remedy": Scenario(remedied, (AFTER_REMEDY,)),
+        "messages": Scenario(messages, MESSAGES),
         "a snapshot": Scenario(snapshot_beside, BESIDE, {"bits": 12}, snapshots),
     }.items()
 }
