@@ -106,6 +106,7 @@ ORDER = {
         warming         what a request may run, run once before
         logs            events -> lines
         tracing         the traces that requests belong to
+        kafka           topics -> records, each once
         journal         rows, their keys, snapshots; all SQL
         impressions     predictions that wait for their label
         problems        what a client is told
@@ -118,6 +119,7 @@ ORDER = {
         writer          what waits -> rows of the journal -> the model
         history         what a model was like, and what happened to it
         models          all models and each
+        streams         topics -> what models learn from
         listening       sockets that processes share
         workers         the further processes, as the writer has them
         cluster         several nodes that share one database

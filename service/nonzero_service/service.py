@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -109,4 +110,11 @@ class Service(ServiceParts[Models, ServiceMetrics]):
 
             node = ClusterNode(settings, on_failure)
             models = node.models
-        return cls(settings, models, Bodies(settings), ServiceMetrics(models, pool), pool, node)
+        bodies, metrics = Bodies(settings), ServiceMetrics(models, pool)
+        if settings.source:
+            from nonzero_service.streams.metrics import source_metrics
+            from nonzero_service.streams.sources import TopicSources  # with it comes the client of Kafka
+
+            models.feeding = TopicSources(settings, bodies).feed
+            metrics.others.append(partial(source_metrics, models))
+        return cls(settings, models, bodies, metrics, pool, node)

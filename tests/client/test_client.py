@@ -40,7 +40,7 @@ ROUTES = {
     table.READY: {"is_ready", "wait_until_ready"},
 }
 FOR_OPERATORS = {
-    *(table.SET_CLOCK, table.ALIVE, table.LEADER, table.METRICS, table.DESCRIPTION),
+    *(table.SET_CLOCK, table.READ_SOURCE, table.ALIVE, table.LEADER, table.METRICS, table.DESCRIPTION),
     *(table.DOCS, table.DOCS_ASSET, table.PAGE, table.PAGE_ASSET),
 }
 """What probes, Prometheus, browsers, and a person with a wrong clock ask."""

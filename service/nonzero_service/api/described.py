@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse, Response
 
-from nonzero_service.api import challengers, history, models, operations, schemas, snapshots, table
+from nonzero_service.api import challengers, history, models, operations, schemas, snapshots, sources, table
 from nonzero_service.api.framework import FrameworkRoute, StrictRoute
 from nonzero_service.api.openapi import (
     COLUMNS,
@@ -224,6 +224,7 @@ OPERATIONS: Final = (
         response_class=Response,
         responses=answer("What it was like.", {JSON: reference(schemas.HistoryWire)}),
     ),
+    _model(table.READ_SOURCE, sources.read_source, 404, 409, 422, 503),
     _model(
         table.TAKE_SNAPSHOT,
         snapshots.take_snapshot,

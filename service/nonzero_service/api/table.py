@@ -44,6 +44,7 @@ MAKE_MODEL: Final = Route("PUT", _MODEL, Need.MANAGE, (JSON, SAFETENSORS))
 DELETE_MODEL: Final = Route("DELETE", _MODEL, Need.MANAGE)
 READ_METRICS: Final = Route("GET", f"{_MODEL}/metrics", Need.READ)
 READ_HISTORY: Final = Route("GET", f"{_MODEL}/history", Need.READ)
+READ_SOURCE: Final = Route("GET", f"{_MODEL}/source", Need.READ)
 TAKE_SNAPSHOT: Final = Route("POST", f"{_MODEL}/snapshots", Need.MANAGE)
 # The whole model is more than to predict by it.
 DOWNLOAD_SNAPSHOT: Final = Route("GET", f"{_MODEL}/snapshots/latest", Need.MANAGE)
@@ -109,7 +110,7 @@ READERS: Final[frozenset[Route]] = frozenset(
 
 FRAMEWORK: Final = (
     *(LIST_MODELS, READ_MODEL, MAKE_MODEL, DELETE_MODEL, READ_METRICS, TAKE_SNAPSHOT, DOWNLOAD_SNAPSHOT),
-    *(READ_HISTORY, DIAGNOSE, MEND, RESUME, SET_CLOCK, COMPARE, PROMOTE),
+    *(READ_HISTORY, READ_SOURCE, DIAGNOSE, MEND, RESUME, SET_CLOCK, COMPARE, PROMOTE),
     *(METRICS, DESCRIPTION, DOCS, DOCS_ASSET),
 )
 """Routes that FastAPI answers."""

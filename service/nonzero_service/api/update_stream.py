@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import msgspec
 import xxhash
@@ -15,33 +15,14 @@ from nonzero import Batch, LineError
 from nonzero.formats import Parsed
 from nonzero_service.api.idempotency import Fingerprint
 from nonzero_service.api.tally import Tally
-from nonzero_service.bodies.decoding import PIECE
 from nonzero_service.bodies.reading import Piece
 from nonzero_service.bodies.spool import Spool
 from nonzero_service.errors import KeyReusedError, KeyUnrecognisedError
 from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import MAX_ERRORS, problem_of
+from nonzero_service.writer.stream_pace import WINDOW, piece_bytes
 from nonzero_service.writer.work import Applied, Record, StreamState
-from nonzero_service.writer.work_queue import GROUP_BYTES
-
-WINDOW: Final = 6 * GROUP_BYTES
-"""So much of one stream may be with the learner: a group that is applied, one that is durable, one that is
-committed, two that wait; and one that is parsed meanwhile.
-
-A smaller window has its threads wait for each other: with two groups, half of the processor was idle.
-"""
-
-LARGE_PIECE: Final = 4 * PIECE
-"""So many bytes of a stream become one batch where no single examples come beside it, nor other streams.
-
-Each piece takes a turn of every thread: in pieces of a megabyte a bulk update was learned at 0.89 million
-examples a second instead of 1.01.
-"""
-
-SMALL_PIECE: Final = PIECE // 4
-"""So many where single examples come beside it. One is not parsed then before the one before is learned from:
-so the stream has one thread at work at a time, and they have the rest of the processor."""
 
 
 class UpdateTally(Tally):
@@ -167,10 +148,7 @@ class UpdateStream:
 
     def piece_bytes(self) -> int:
         """Return how many bytes of the stream are to become one batch."""
-        learner = self._learner
-        if learner.gathers:
-            return SMALL_PIECE
-        return PIECE if learner.queued_bytes > WINDOW else LARGE_PIECE
+        return piece_bytes(self._learner)
 
     @property
     def replays(self) -> bool:
@@ -204,7 +182,7 @@ class UpdateStream:
         future = self._learner.submit(batch, record=record, log_loss=log_loss, stream=self._pieces)
         self._waiting.append((future, batch.nbytes))
         self._waiting_bytes += batch.nbytes
-        if self._learner.gathers:  # see SMALL_PIECE
+        if self._learner.gathers:  # see stream_pace.SMALL_PIECE
             await self._settle(0)
 
     async def _wait_for_room(self, batch: Batch) -> None:

@@ -17,7 +17,11 @@ _SHORTER: Final = {"import_file": ("--import",)}
 """Flags beside those that are named as their settings."""
 
 
-def _serve(**flags: str | None) -> None:
+_REPEATED: Final = frozenset({"source"})
+"""Those that may be given several times."""
+
+
+def _serve(**flags: str | tuple[str, ...] | None) -> None:
     """Start the HTTP service, which answers predictions and learns from updates.
 
     A setting may be a flag, a variable of the environment or a line of the --config file. The flag wins over
@@ -26,7 +30,7 @@ def _serve(**flags: str | None) -> None:
     from nonzero_service import server
 
     try:
-        settings = Settings.load(**flags)
+        settings = Settings.load(**{name: value for name, value in flags.items() if value != ()})
     except SettingsError as error:
         raise click.BadParameter(str(error)) from error
     server.serve(settings, Settings.passed_over())
@@ -37,7 +41,7 @@ class _Flag(click.Option):
 
     def __init__(self, setting: str) -> None:
         flags = (setting, *_SHORTER.get(setting, ()), "--" + setting.strip("_").replace("_", "-"))
-        super().__init__(flags, metavar="")
+        super().__init__(flags, metavar="", multiple=setting in _REPEATED)
         self._setting = setting
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:

@@ -277,6 +277,10 @@ class ClusterModels(Models):
         if await asyncio.to_thread(self._is_new):
             await self.create(DEFAULT)
         self._has_begun.set()
+        try:
+            await self._make_fed()
+        except (NonzeroError, OSError) as error:  # the others are written all the same
+            self._log.error("a model for a source cannot be made", reason=described(error))
 
     def _check_wanted(self) -> None:
         """Refuse to go on where the term has been lost meanwhile."""
@@ -371,6 +375,7 @@ class ClusterModels(Models):
                 gate=self._sending,
             )
             self._shared.rounds.add(sharing)
+            served.begin_feed(self.feeding)
 
     async def _close_member(self, member: _Member) -> None:
         """Close what works for a model, which is read still, and keep in hand what it has folded."""

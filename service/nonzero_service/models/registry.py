@@ -21,6 +21,7 @@ from typing import Final, TypeVar, Unpack
 
 import structlog
 
+from nonzero.errors import SettingsError
 from nonzero.model.settings import size_of
 from nonzero_service.budget import check_descriptors
 from nonzero_service.errors import (
@@ -55,7 +56,7 @@ from nonzero_service.models.memory import check_room
 from nonzero_service.models.model_config import ModelConfig, NewModelSettings, labelling_of
 from nonzero_service.models.opening import open_model
 from nonzero_service.models.promoting import Promoted
-from nonzero_service.models.served import ServedModel
+from nonzero_service.models.served import Feed, ServedModel
 from nonzero_service.settings import Settings
 from nonzero_service.writer.following import Beginning
 
@@ -94,6 +95,8 @@ class Models:
         """Whether something failed that only a new start mends: then nothing is saved at the end."""
         self.stop_by: float | None = None
         """By when a stop is to be over, by the monotonic clock, where that is known."""
+        self.feeding: Callable[[ServedModel], Feed | None] = lambda _: None
+        """Begins what has a model learn beside requests, when that is open for writing."""
         self._closing = False
         self._served: dict[str, ServedModel] = {}
         self._busy: set[str] = set()
@@ -237,6 +240,26 @@ class Models:
                 else:
                     self._warn_of_differences(DEFAULT, (await self.create_from_file(DEFAULT, trained)).config)
             begin(settings.data_dir)
+        await self._make_fed()
+
+    async def _make_fed(self) -> None:
+        """Make the models that a source is for, where they are not there.
+
+        Raises
+        ------
+        SettingsError
+            Where a source is for a challenger.
+        """
+        for source in self.settings.source:
+            if source.model in self._following:
+                raise SettingsError(
+                    f"the source {source} is for the model {source.model!r}, which follows "
+                    f"{self._following[source.model].champion.name!r} and learns what that learns: have the "
+                    "source for that one"
+                )
+            if source.model not in self._served:
+                self._log.info("a model is made for a source", model=source.model, source=str(source))
+                await self.create(source.model)
 
     def _keep_private(self) -> None:
         """Take from others what an older release let them do with files."""
@@ -484,6 +507,7 @@ class Models:
                 await served.let_go()
                 raise
         self._served[name] = served
+        served.begin_feed(self.feeding)
         self._following.update({one.name: one for one in served.dependents.challengers})
         return served
 

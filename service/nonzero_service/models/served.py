@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Protocol
@@ -38,6 +39,13 @@ class SharingState(Protocol):
         """How long ago the newest one was shared; 0 where nothing has come since."""
 
 
+class Feed(Protocol):
+    """What has a model learn beside requests."""
+
+    async def close(self) -> None:
+        """Read no more, and return when what is with the learner is learned from. May be called again."""
+
+
 @dataclass(eq=False)
 class ServedModel:
     """A model that is being served."""
@@ -65,6 +73,9 @@ class ServedModel:
     shares: SharingState | None = None
     """What shares its snapshots with other nodes; None where there are none, or another one does."""
 
+    feed: Feed | None = None
+    """What has it learn beside requests; None where nothing does."""
+
     keeps = True
 
     @property
@@ -82,6 +93,17 @@ class ServedModel:
         """What takes the predictions of one request that have ids."""
         return self.impressions.request()
 
+    def begin_feed(self, begin: Callable[[ServedModel], Feed | None]) -> None:
+        """Have it learn beside requests from now on, where something is there that has it learn."""
+        self.feed = begin(self)
+        if self.feed is not None:
+            self.resources.push_async_callback(self.feed.close)
+
+    async def end_feed(self) -> None:
+        """Have it learn from requests alone, when what was read is learned from."""
+        if self.feed is not None:
+            await self.feed.close()
+
     async def save_at_end(self) -> None:
         """Apply all that is queued, and take a last snapshot; the journal has every row without it too.
 
@@ -89,6 +111,7 @@ class ServedModel:
         """
         log = structlog.get_logger("models")
         try:
+            await self.end_feed()
             await self.learner.run(lambda: None)
             if self.model.examples:
                 taken = await self.snapshots.take(last=True)

@@ -27,6 +27,7 @@ from nonzero_service.impressions.rules import Keeping, Negatives
 from nonzero_service.journal.sqlite.journal import Durability
 from nonzero_service.settings.kubernetes import service_links
 from nonzero_service.settings.learning_rules import InteractionNames, Optimizer, Said
+from nonzero_service.settings.source_url import SourceUrls
 from nonzero_service.settings.types import (
     Bits,
     FieldNames,
@@ -84,6 +85,13 @@ class Settings(BaseSettings):
     max_lag_seconds: float = Field(0, ge=0, le=3600)
     """When a node that follows is behind the one that learns by more than this many seconds, /readyz says so
     with status 503. With 0 there is no limit."""
+    source: Annotated[SourceUrls, NoDecode] = ()
+    """Where a model learns from beside HTTP: topics of Kafka, such as
+    kafka://broker:9092/clicks?format=ndjson&model=default. The flag may be repeated, once for each model. A
+    model that does not exist is created. It needs the extra kafka."""
+    source_config: Path | None = None
+    """A file with properties of the Kafka client, such as those of TLS and SASL: lines of key=value, or
+    TOML."""
     bits: Bits = 22
     """The size of a new model's table: it has 2 to the power of this many slots. A model that is created with
     bits of its own uses those instead."""
@@ -258,8 +266,17 @@ class Settings(BaseSettings):
         if self.learning_rate != "auto" and self.optimizer != "auto":
             raise ValueError("learning_rate: it is one lane of AdaGrad; give it or an optimizer, not both")
         check_declared(self.interactions, self.said)
+        self._check_source()
         self._check_cluster()
         return self
+
+    def _check_source(self) -> None:
+        """Refuse properties of a client that nothing uses."""
+        if self.source_config is not None and not self.source:
+            raise ValueError(
+                f"source_config is {str(self.source_config)!r}, and there is no source to use it; name one "
+                "(--source kafka://...), or leave source_config out"
+            )
 
     def _check_cluster(self) -> None:
         """Refuse what does not go with a journal that nodes share, or without one."""

@@ -62,6 +62,11 @@ _ROW_BYTES: Final = 32  # label, weight, length, time, an impression's number
 _NONZERO_BYTES: Final = 10  # index, value and field: a group has all three for all where it has them for one
 
 
+def row_bytes(batch: Batch) -> int:
+    """Return what a batch takes of a row of the journal, at most."""
+    return _ROW_BYTES * len(batch) + _NONZERO_BYTES * batch.nnz
+
+
 class ModelLearner:
     """Journals and applies batches, in the order in which they were put in.
 
@@ -192,7 +197,7 @@ class ModelLearner:
             After :meth:`close`.
         """
         self.model.check(batch)
-        size = _ROW_BYTES * len(batch) + _NONZERO_BYTES * batch.nnz
+        size = row_bytes(batch)
         if size > MAX_BATCH:
             raise BatchError(
                 f"{len(batch)} examples of {batch.nnz} features cannot be journalled as one ({size} bytes; "

@@ -29,6 +29,7 @@ STATED = {
     "/v1/models/{model}": {"get", "head", "put", "delete"},
     "/v1/models/{model}/history": {"get", "head"},
     "/v1/models/{model}/metrics": {"get", "head"},
+    "/v1/models/{model}/source": {"get", "head"},
     "/v1/models/{model}/diagnosis": {"get", "head"},
     "/v1/models/{model}/remedy": {"post"},
     "/v1/models/{model}/comparison": {"get", "head"},

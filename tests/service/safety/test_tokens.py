@@ -31,6 +31,7 @@ NEEDS = {
     "GET /v1/models/{model}": "",
     "GET /v1/models/{model}/history": "",
     "GET /v1/models/{model}/metrics": "",
+    "GET /v1/models/{model}/source": "",
     "GET /v1/models/{model}/diagnosis": "",
     "GET /v2": None,
     "GET /v2/health/live": None,

@@ -26,6 +26,8 @@ def test_the_documented_settings_and_their_defaults() -> None:
         "node_address": "127.0.0.1:0",
         "lease_seconds": 4,
         "max_lag_seconds": 0,
+        "source": (),
+        "source_config": None,
         "bits": 22,
         "learning_rate": "auto",
         "optimizer": "auto",

@@ -39,5 +39,6 @@ from nonzero_service.api.schemas.open_inference import ServerMetadataWire as Ser
 from nonzero_service.api.schemas.predictions import ExplanationWire as ExplanationWire
 from nonzero_service.api.schemas.predictions import Predictions as Predictions
 from nonzero_service.api.schemas.problems import ProblemWire as ProblemWire
+from nonzero_service.api.schemas.sources import SourceWire as SourceWire
 from nonzero_service.api.schemas.wire import Health as Health
 from nonzero_service.api.schemas.wire import LeaderWire as LeaderWire

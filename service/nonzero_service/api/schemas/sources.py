@@ -1,0 +1,55 @@
+"""What is read of topics, and how far."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from nonzero_service.api.schemas.wire import Wire
+
+
+class SourcePartitionWire(Wire):
+    """One partition of a topic. Null: not known now."""
+
+    topic: str
+    topic_id: str
+    partition: int = Field(ge=0)
+    position: int = Field(ge=0, description="The offset to be read next, as the journal has it.")
+    end: int | None = Field(description="The offset behind the last message that can be read.")
+    messages: int = Field(ge=0, description="Those that were read since the model reads this topic.")
+    examples: int = Field(ge=0)
+    refused: int = Field(ge=0, description="Messages of which something could not be read.")
+    lag_messages: int | None
+    lag_seconds: float | None
+
+
+class RefusalWire(Wire):
+    """A line of a message that was refused."""
+
+    topic: str
+    partition: int
+    offset: int
+    line: int = Field(ge=1, description="Which of the message's lines.")
+    reason: str
+
+
+class SourceWire(Wire):
+    """What a model learns from beside requests."""
+
+    model: str
+    brokers: list[str]
+    topics: list[str]
+    format: str
+    state: Literal["reading", "paused", "waiting", "stopped"] = Field(
+        description="waiting: something failed and is tried again; stopped: only a changed setting mends it."
+    )
+    reason: str | None = Field(description="Why nothing is read; null where it is.")
+    since: int = Field(description="Since when it is in this state, in milliseconds since 1970.")
+    messages: int = Field(ge=0)
+    examples: int = Field(ge=0)
+    refused: int = Field(ge=0)
+    lag_messages: int | None = Field(description="Of all partitions; null where it is not known.")
+    lag_seconds: float | None = Field(description="Of the partition that is furthest behind.")
+    partitions: list[SourcePartitionWire]
+    refusals: list[RefusalWire] = Field(max_length=100, description="The newest lines that were refused.")

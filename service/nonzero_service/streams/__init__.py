@@ -1,0 +1,1 @@
+"""What models learn from beside HTTP: topics of Kafka, each message once."""

@@ -1,0 +1,57 @@
+"""What was refused lately: kept for who asks, and said in the log, but not a thousand times a second."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from nonzero_service.incidental import incidentally
+from nonzero_service.streams.reading import Refusal
+
+KEPT: Final = 100
+"""So many of the newest ones are shown."""
+
+QUIET_SECONDS: Final = 10.0
+"""After one line in the log there is none for so long; the next one says how many there were."""
+
+
+class RefusedLines:
+    """The refused lines of one source. Used on the event loop.
+
+    Parameters
+    ----------
+    model
+        The name of the model that would have learned from them.
+    """
+
+    def __init__(self, model: str) -> None:
+        self.newest: deque[Refusal] = deque(maxlen=KEPT)
+        self._model = model
+        self._unsaid = 0
+        self._said_at = -QUIET_SECONDS
+        self._log = structlog.get_logger("source")
+
+    def add(self, refusals: Sequence[Refusal]) -> None:
+        """Take note of some more; there is at least one."""
+        self.newest += refusals
+        self._unsaid += len(refusals)
+        now = time.monotonic()
+        if now < self._said_at + QUIET_SECONDS:
+            return
+        count, self._unsaid, self._said_at = self._unsaid, 0, now
+        # Without the reason, which may repeat what stands in the message: GET .../source tells that.
+        first = refusals[0]
+        incidentally(
+            self._log.warning,
+            "lines of messages were refused",
+            model=self._model,
+            lines=count,
+            topic=first.topic,
+            partition=first.partition,
+            offset=first.offset,
+            line=first.line,
+        )

@@ -1,0 +1,184 @@
+"""TopicSource: has one model learn from its topics, for as long as it is written here.
+
+How far the topics were read stands in the journal, in the transactions of what was learned. So whatever
+fails, reading begins again where the journal says, and each message is learned from once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from nonzero.errors import NonzeroError
+from nonzero_service.bodies.reading import Bodies
+from nonzero_service.errors import ClosedError, NotWritingError
+from nonzero_service.incidental import incidentally
+from nonzero_service.kafka.errors import (
+    LogTruncatedError,
+    OffsetLostError,
+    RecordsDamagedError,
+    SourceConfigError,
+    TopicRemadeError,
+)
+from nonzero_service.kafka.records import Lag
+from nonzero_service.logs import described
+from nonzero_service.models.served import ServedModel
+from nonzero_service.settings.source_url import SourceUrl
+from nonzero_service.streams.flow import Flow, KeepsPoison, ReadsTopics
+from nonzero_service.streams.refusals import RefusedLines
+from nonzero_service.streams.state import SourceState, Standing
+from nonzero_service.streams.taking import Taker
+from nonzero_service.streams.totals import Totals
+from nonzero_service.writer.origins import PartitionRead, Position, partitions_of
+
+AGAIN_SECONDS: Final = 0.25
+LATER_SECONDS: Final = 10.0
+"""So long after something failed it is tried again: at first, and at last."""
+
+FOR_GOOD: Final = (
+    TopicRemadeError,
+    OffsetLostError,
+    LogTruncatedError,
+    RecordsDamagedError,
+    SourceConfigError,
+)
+"""What no waiting mends: somebody has to say what is to be done."""
+
+ENDS: Final = (ClosedError, NotWritingError)
+"""What is raised where the model is written here no more."""
+
+
+OpenReader = Callable[[SourceUrl, Mapping[tuple[str, int], Position]], Awaitable[ReadsTopics]]
+"""Begins to read the topics of a source at some positions."""
+
+
+class TopicSource:
+    """Has a model learn from topics. Used on the event loop.
+
+    Parameters
+    ----------
+    url
+        What is read, and how.
+    served
+        The model, which is written here.
+    open_reader
+        Begins to read.
+    takers
+        By topic, what becomes of its messages.
+    bodies
+        Has messages parsed.
+    poison
+        Keeps what was refused; None: it is counted and named.
+    """
+
+    def __init__(
+        self,
+        url: SourceUrl,
+        served: ServedModel,
+        open_reader: OpenReader,
+        takers: Mapping[str, Taker],
+        bodies: Bodies,
+        poison: KeepsPoison | None = None,
+    ) -> None:
+        self.url = url
+        self.state = SourceState()
+        self.totals = Totals()
+        self.refusals = RefusedLines(served.name)
+        self._served = served
+        self._open_reader = open_reader
+        self._takers = takers
+        self._bodies = bodies
+        self._poison = poison
+        self._reader: ReadsTopics | None = None
+        self._flow: Flow | None = None
+        self._closing = asyncio.Event()
+        self._log = structlog.get_logger("source").bind(model=served.name, source=str(url))
+        self._task = asyncio.create_task(self._run())
+
+    @property
+    def positions(self) -> Mapping[tuple[str, int], Position]:
+        """How far it has read, by topic id and partition, as the journal has it."""
+        return self._served.learner.source_positions
+
+    @property
+    def partitions(self) -> Sequence[PartitionRead]:
+        """What was read of each partition, as the model has it."""
+        return partitions_of(self._served.model.notes)
+
+    def lags(self) -> Mapping[tuple[str, int], Lag]:
+        """Return how far each partition is behind, where that is known."""
+        return {} if self._reader is None else self._reader.lags()
+
+    async def close(self) -> None:
+        """Read no more, and return when what is with the learner is learned from. May be called again."""
+        self._closing.set()
+        if self._flow is not None:
+            self._flow.stop()
+        await asyncio.wait((self._task,))
+
+    async def _run(self) -> None:
+        """Read and learn until it is closed, or something fails for good."""
+        wait = AGAIN_SECONDS
+        while not self._closing.is_set():
+            begun = self.totals.messages
+            try:
+                await self._read_on()
+            except ENDS as error:  # it is closed next, and begun where the model is written
+                self.state.stand("waiting", described(error))
+            except FOR_GOOD as error:
+                self._failed(error, "stopped")
+                return
+            except Exception as error:  # noqa: BLE001 - whatever it is, the journal knows where to begin again
+                self._failed(error, "waiting")
+            if self.totals.messages > begun:
+                wait = AGAIN_SECONDS
+            await self._rest(wait)
+            wait = min(2 * wait, LATER_SECONDS)
+
+    async def _read_on(self) -> None:
+        """Read from where the journal says, until it is closed or something fails."""
+        reader = self._reader = await self._open_reader(self.url, self.positions)
+        try:
+            flow = self._flow = Flow(
+                self._served.learner,
+                reader,
+                self._takers,
+                self._bodies,
+                self.state,
+                self.totals,
+                self.refusals,
+                self._poison,
+            )
+            if self._closing.is_set():
+                flow.stop()
+            try:
+                if self.state.stand("reading"):
+                    incidentally(self._log.info, "reading topics", topics=self.url.topics)
+                await flow.run()
+            finally:
+                await flow.end()
+        finally:
+            self._flow = None
+            await reader.close()
+
+    def _failed(self, error: Exception, standing: Standing) -> None:
+        """Take note of why nothing is read; say it once."""
+        self.state.failures += 1
+        reason = described(error)
+        if not self.state.stand(standing, reason):
+            return
+        event = "the source cannot be read; it is tried again"
+        if standing == "stopped":
+            event = "the source has stopped"
+        known = isinstance(error, NonzeroError | OSError)
+        incidentally(self._log.error, event, reason=reason, exc_info=None if known else error)
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait for some seconds, or until it is closed."""
+        try:
+            await asyncio.wait_for(self._closing.wait(), seconds)
+        except TimeoutError:
+            return
