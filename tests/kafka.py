@@ -342,11 +342,13 @@ class Broker:
     def delete_topic(self, name: str) -> None:
         """Delete a topic, and wait until nobody finds it."""
         assert self._done(self.admin.delete_topics([name])[name])
+        self._forget()
         until(lambda: not self.partitions(name))
 
     def add_partitions(self, name: str, partitions: int) -> None:
         """Let a topic have so many partitions."""
         assert self._done(self.admin.create_partitions([NewPartitions(name, partitions)])[name])
+        self._forget()
         until(lambda: len(self.partitions(name)) == partitions)
 
     def delete_records(self, topic: str, before: int, partition: int = 0) -> None:
@@ -369,6 +371,10 @@ class Broker:
     @cached_property
     def _producer(self) -> Producer:
         return self.producer(queue_buffering_max_messages=2_000_000, message_max_bytes=2**20)
+
+    def _forget(self) -> None:
+        """Have another producer send, which knows nothing of topics as they were."""
+        self.__dict__.pop("_producer", None)
 
     def produce(
         self,

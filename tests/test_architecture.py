@@ -112,6 +112,7 @@ ORDER = {
         problems        what a client is told
         schema_text     schemas as text and as files
         settings        what an operator sets
+        kafka           topics -> records
         metrics         what is counted for Prometheus
         http            sockets -> requests
         budget          descriptors, shared out
@@ -312,6 +313,15 @@ def test_sql_stands_in_one_folder() -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.match(node.value)
     ]
     assert statements == []
+
+
+def test_the_client_of_kafka_stands_in_one_folder_and_is_imported_when_it_is_used() -> None:
+    elsewhere = [path for path in CORE + SERVICE + CLIENT if path.parent.name != "kafka"]
+    assert importers("confluent_kafka", elsewhere) == set()
+    program = "import sys, nonzero_service.kafka.poison, nonzero_service.kafka.reading; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "nonzero_service.kafka.polling" in done.stdout.split()
+    assert "confluent_kafka" not in done.stdout.split()
 
 
 @pytest.mark.parametrize("root", ROOTS)

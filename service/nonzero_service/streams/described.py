@@ -10,6 +10,9 @@ from nonzero_service.streams.task import TopicSource
 def described(source: TopicSource) -> dict[str, Any]:
     """Return what is told of a source."""
     url, state, lags = source.url, source.state, source.lags()
+    standing, reason = state.standing, state.reason
+    if standing == "reading" and not source.is_up:
+        standing, reason = "waiting", "no broker answers; they are asked again, and the log says why"
     partitions = []
     for read in source.partitions:
         lag = lags.get((read.topic, read.partition))
@@ -34,8 +37,8 @@ def described(source: TopicSource) -> dict[str, Any]:
         "brokers": [*url.brokers],
         "topics": [*url.topics],
         "format": url.format,
-        "state": state.standing,
-        "reason": state.reason,
+        "state": standing,
+        "reason": reason,
         "since": int(state.since * 1000),
         "messages": sum(read.messages for read in source.partitions),
         "examples": sum(read.examples for read in source.partitions),

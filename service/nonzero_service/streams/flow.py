@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Final, Protocol
 
@@ -47,6 +47,10 @@ class ReadsTopics(Protocol):
     def resume(self) -> None:
         """Fetch again."""
 
+    @property
+    def is_up(self) -> bool:
+        """Whether brokers answer, and partitions are read."""
+
     def lags(self) -> Mapping[tuple[str, int], Lag]:
         """Return how far each partition is behind, by topic and number."""
 
@@ -78,6 +82,8 @@ class Flow:
         What is told of it.
     poison
         Keeps what was refused; None: it is counted and named.
+    came
+        Told when anything has come.
     """
 
     def __init__(
@@ -90,6 +96,7 @@ class Flow:
         totals: Totals,
         refusals: RefusedLines,
         poison: KeepsPoison | None = None,
+        came: Callable[[], object] = lambda: None,
     ) -> None:
         self._learner = learner
         self._reader = reader
@@ -99,6 +106,7 @@ class Flow:
         self._totals = totals
         self._refusals = refusals
         self._poison = poison
+        self._came = came
         self._stream = StreamState()
         self._in_flight: set[asyncio.Future[Applied]] = set()
         self._in_flight_bytes = 0
@@ -120,6 +128,7 @@ class Flow:
                 chunks: list[Chunk] = []
                 if reading.done():
                     chunks, reading = reading.result(), None
+                    self._came()
                 if not self._over.done():
                     await self._give_all(self._worthwhile(chunks))
             await self._over

@@ -31,7 +31,7 @@ def sources_of(models: Models) -> Iterator[tuple[str, TopicSource]]:
 def source_metrics(models: Models) -> Iterator[Metric]:
     """Yield what is told of all sources that run here."""
     sources = list(sources_of(models))
-    up = [((name,), float(source.state.standing in ("reading", "paused"))) for name, source in sources]
+    up = [((name,), float(source.is_up)) for name, source in sources]
     text = "Whether the topics of a model can be read, or could be if learning were not paused."
     yield family(GaugeMetricFamily, "nonzero_source_up", text, ("model",), up)
     text = "How often reading had to begin anew, or has stopped."

@@ -54,5 +54,15 @@ class TopicSources:
         assert url.topic is not None  # noqa: S101 - the settings have seen to that
         return {url.topic: ExampleTaker(served, url.format, self._settings)}
 
-    async def _open(self, url: SourceUrl, positions: Mapping[tuple[str, int], Position]) -> ReadsTopics:
-        return TopicReader(self._configs[url.model], url.topics, positions, start=url.start, lost=url.lost)
+    def _open(
+        self, url: SourceUrl, positions: Mapping[tuple[str, int], Position], known: Mapping[str, str]
+    ) -> ReadsTopics:
+        return TopicReader(
+            self._configs[url.model],
+            url.topics,
+            positions,
+            known=known,
+            start=url.start,
+            lost=url.lost,
+            topic_ids=url.topic_ids,
+        )

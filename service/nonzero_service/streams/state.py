@@ -32,11 +32,8 @@ class SourceState:
     failures: int = 0
     """How often it had to begin anew."""
 
-    def stand(self, standing: Standing, reason: str | None = None) -> bool:
-        """Take note of what it is at; return whether that is new."""
-        if (standing, reason) == (self.standing, self.reason):
-            return False
+    def stand(self, standing: Standing, reason: str | None = None) -> None:
+        """Take note of what it is at."""
         if standing != self.standing:
             self.since = time.time()
         self.standing, self.reason = standing, reason
-        return True

@@ -7,7 +7,7 @@ fails, reading begins again where the journal says, and each message is learned 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -51,8 +51,8 @@ ENDS: Final = (ClosedError, NotWritingError)
 """What is raised where the model is written here no more."""
 
 
-OpenReader = Callable[[SourceUrl, Mapping[tuple[str, int], Position]], Awaitable[ReadsTopics]]
-"""Begins to read the topics of a source at some positions."""
+OpenReader = Callable[[SourceUrl, Mapping[tuple[str, int], Position], Mapping[str, str]], ReadsTopics]
+"""Begins to read the topics of a source, at positions, and given by which id each topic was last read."""
 
 
 class TopicSource:
@@ -95,13 +95,16 @@ class TopicSource:
         self._reader: ReadsTopics | None = None
         self._flow: Flow | None = None
         self._closing = asyncio.Event()
+        self._said: str | None = None  # why it could not be read, where the log has that
         self._log = structlog.get_logger("source").bind(model=served.name, source=str(url))
+        incidentally(self._log.info, "learning from topics", topics=url.topics)
         self._task = asyncio.create_task(self._run())
 
     @property
-    def positions(self) -> Mapping[tuple[str, int], Position]:
-        """How far it has read, by topic id and partition, as the journal has it."""
-        return self._served.learner.source_positions
+    def is_up(self) -> bool:
+        """Whether its topics can be read, or could be if learning were not paused."""
+        reads = self.state.standing in ("reading", "paused")
+        return reads and self._reader is not None and self._reader.is_up
 
     @property
     def partitions(self) -> Sequence[PartitionRead]:
@@ -140,7 +143,9 @@ class TopicSource:
 
     async def _read_on(self) -> None:
         """Read from where the journal says, until it is closed or something fails."""
-        reader = self._reader = await self._open_reader(self.url, self.positions)
+        known = {read.topic: read.topic_id for read in self.partitions}  # of one made anew, the last one
+        positions = self._served.learner.source_positions
+        reader = self._reader = self._open_reader(self.url, positions, known)
         try:
             flow = self._flow = Flow(
                 self._served.learner,
@@ -151,12 +156,12 @@ class TopicSource:
                 self.totals,
                 self.refusals,
                 self._poison,
+                self._came,
             )
             if self._closing.is_set():
                 flow.stop()
             try:
-                if self.state.stand("reading"):
-                    incidentally(self._log.info, "reading topics", topics=self.url.topics)
+                self.state.stand("reading")
                 await flow.run()
             finally:
                 await flow.end()
@@ -164,12 +169,20 @@ class TopicSource:
             self._flow = None
             await reader.close()
 
+    def _came(self) -> None:
+        """Take note that topics are read."""
+        if self._said is not None:
+            self._said = None
+            incidentally(self._log.info, "the source is read again")
+
     def _failed(self, error: Exception, standing: Standing) -> None:
         """Take note of why nothing is read; say it once."""
         self.state.failures += 1
         reason = described(error)
-        if not self.state.stand(standing, reason):
+        self.state.stand(standing, reason)
+        if reason == self._said:
             return
+        self._said = reason
         event = "the source cannot be read; it is tried again"
         if standing == "stopped":
             event = "the source has stopped"

@@ -1,0 +1,331 @@
+"""Topics are read so that each record comes once, whatever lies between them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer
+
+from kafka import QUIET, Broker
+from nonzero_service.errors import ClosedError
+from service.kafka.collecting import Collected, reader_of, records_of
+from waiting import until, until_in_loop
+
+
+def read_all(broker: Broker, topic: str, number: int, **options: Any) -> Collected:
+    async def read() -> Collected:
+        async with reader_of(broker, topic, **options) as found:
+            await found.records(number)
+            return found
+
+    return asyncio.run(read())
+
+
+def test_records_come_as_they_were_sent(broker: Broker) -> None:
+    topic = broker.topic(max_message_bytes=2**20)
+    large = bytes(range(256)) * 3600
+    values = [b"one", None, b"", large, b"two\nlines"]
+    times = [int(time.time() * 1000) - ago for ago in (5000, 4000, 6000, 0, 1)]
+    broker.produce(topic, values, times=times)
+    found = read_all(broker, topic, 5)
+    assert records_of(found.chunks) == list(zip([0] * 5, range(5), values, strict=True))
+    assert [time for chunk in found.chunks for time in chunk.times.tolist()] == times
+    (chunk,) = {(chunk.topic, len(chunk.topic_id), chunk.epoch) for chunk in found.chunks}
+    assert chunk == (topic, 22, 0)
+
+
+def test_times_need_not_be_read(broker: Broker) -> None:
+    topic = broker.topic()
+    broker.produce(topic, [b"a"])
+    assert [chunk.times.tolist() for chunk in read_all(broker, topic, 1, times=False).chunks] == [[-1]]
+
+
+def test_partitions_of_several_topics_are_read_beside_each_other(broker: Broker) -> None:
+    one, two = broker.topic(partitions=3), broker.topic()
+    for partition in range(3):
+        broker.produce(one, [b"%d" % number for number in range(500)], partition=partition)
+    broker.produce(two, [b"other"] * 500)
+
+    async def read() -> Collected:
+        async with reader_of(broker, one, two) as found:
+            await found.records(2000)
+            return found
+
+    found = asyncio.run(read())
+    for topic, partition, value in [(one, 0, None), (one, 1, None), (one, 2, None), (two, 0, b"other")]:
+        own = [chunk for chunk in found.chunks if (chunk.topic, chunk.partition) == (topic, partition)]
+        wanted = [(partition, number, value or b"%d" % number) for number in range(500)]
+        assert records_of(own) == wanted
+        assert len({chunk.topic_id for chunk in own}) == 1
+
+
+def test_reading_goes_on_where_it_ended(broker: Broker) -> None:
+    topic = broker.topic()
+    broker.produce(topic, [b"a", b"b"])
+    before = read_all(broker, topic, 2)
+    broker.produce(topic, [b"c"])
+    after = read_all(broker, topic, 1, after=before)
+    assert records_of(after.chunks) == [(0, 2, b"c")]
+    assert after.chunks[0].first == before.chunks[-1].next
+
+
+def test_what_is_aborted_is_not_read_and_markers_move_the_position(broker: Broker) -> None:
+    topic = broker.topic()
+    producer = broker.producer(transactional_id=topic)
+    producer.init_transactions()
+    for values, end in [
+        ([b"a", b"b"], producer.commit_transaction),
+        ([b"no"] * 3, producer.abort_transaction),
+        ([b"c"], producer.commit_transaction),
+        ([b"nor this"], producer.abort_transaction),
+    ]:
+        producer.begin_transaction()
+        broker.produce(topic, values, producer=producer)
+        end()
+
+    async def read() -> None:
+        async with reader_of(broker, topic) as found:
+            assert await found.records(3) == [(0, 0, b"a"), (0, 1, b"b"), (0, 7, b"c")]
+            await found.position(11)
+            # Behind the last record are a marker, what was aborted, and another marker.
+            producer.begin_transaction()
+            broker.produce(topic, [b"nor that"], producer=producer)
+            producer.abort_transaction()
+            await found.position(13)
+            assert len(records_of(found.chunks)) == 3
+            assert not found.chunks[-1].values
+            assert found.chunks[-1].next == 13
+
+    asyncio.run(read())
+
+
+def test_an_open_transaction_holds_back_what_is_behind_it(broker: Broker) -> None:
+    topic = broker.topic()
+    producer = broker.producer(transactional_id=topic)
+    producer.init_transactions()
+    producer.begin_transaction()
+    broker.produce(topic, [b"open"], producer=producer)
+    broker.produce(topic, [b"behind"] * 4)
+
+    async def read() -> None:
+        async with reader_of(broker, topic) as found:
+            lag = await until_in_loop(lambda: found.reader.lags().get((topic, 0)))
+            assert lag[:4] == (0, 5, 0, 0)
+            assert lag.unstable_records == 5
+            producer.commit_transaction()
+            assert [value for *_, value in await found.records(5)] == [b"open"] + [b"behind"] * 4
+            await until_in_loop(lambda: found.reader.lags()[topic, 0] == (6, 6, 6, 0, 0.0))
+
+    asyncio.run(read())
+
+
+def test_compacted_records_are_passed_over(broker: Broker) -> None:
+    topic = broker.topic(
+        cleanup_policy="compact",
+        segment_ms=100,
+        min_cleanable_dirty_ratio=0.0001,
+        max_compaction_lag_ms=100,
+        delete_retention_ms=0,
+    )
+    for number in range(20):
+        broker.produce(topic, [b"%d" % number], keys=[b"the same"])
+    last = [b""]
+
+    def compacted() -> bool:
+        broker.produce(topic, [b"another"], keys=[b"other"])
+        consumer = Consumer(
+            {"bootstrap.servers": broker.address, "group.id": topic, "auto.offset.reset": "earliest", **QUIET}
+        )
+        consumer.subscribe([topic])
+        first = consumer.poll(10)
+        consumer.close()
+        last[0] = (first and first.value()) or b""
+        return last[0] == b"19"
+
+    until(compacted, lambda: last)
+
+    async def read() -> None:
+        async with reader_of(broker, topic) as found:
+            await found.until(lambda found: records_of(found.chunks))
+            first = found.chunks[0]
+            assert first.first == 0
+            assert first.offsets[0] == 19
+            assert first.values[0] == b"19"
+
+    asyncio.run(read())
+
+
+def test_a_group_of_the_same_name_does_not_concern_it(broker: Broker) -> None:
+    topic = broker.topic(partitions=2)
+
+    def member() -> Consumer:
+        consumer = Consumer(
+            {"bootstrap.servers": broker.address, "group.id": "nonzero", "session.timeout.ms": 6000, **QUIET}
+        )
+        consumer.subscribe([topic])
+        consumer.poll(0.1)
+        return consumer
+
+    async def read() -> None:
+        async with reader_of(broker, topic) as found:
+            members = []
+            for number in range(4):
+                members.append(member())  # each has the group share its partitions anew
+                broker.produce(topic, [b"%d" % number], partition=number % 2)
+                for one in members:
+                    one.poll(0.1)
+            assert [value for *_, value in await found.records(4)] == [b"0", b"2", b"1", b"3"]
+            for one in members:
+                one.close()
+
+    asyncio.run(read())
+
+
+def test_a_partition_that_is_added_is_read_from_its_start(broker: Broker) -> None:
+    topic = broker.topic()
+
+    async def read() -> None:
+        async with reader_of(broker, topic, start="latest") as found:
+            await found.position(0)
+            broker.add_partitions(topic, 3)
+            broker.produce(topic, [b"new"] * 2, partition=2)
+            broker.produce(topic, [b"old"])
+            assert await found.records(3) == [(0, 0, b"old"), (2, 0, b"new"), (2, 1, b"new")]
+            broker.add_partitions(topic, 4)
+            broker.produce(topic, [b"newer"], partition=3)
+        # Also one that came while nobody read.
+        async with reader_of(broker, topic, start="latest", after=found) as found:
+            assert await found.records(1) == [(3, 0, b"newer")]
+
+    asyncio.run(read())
+
+
+def test_the_end_of_a_topic_is_remembered_where_it_is_begun(broker: Broker) -> None:
+    topic = broker.topic()
+    broker.produce(topic, [b"old"] * 3)
+
+    async def read() -> None:
+        async with reader_of(broker, topic, start="latest") as begun:
+            chunk = (await begun.take())[0]
+            assert (chunk.first, chunk.next, chunk.values) == (3, 3, [])
+        broker.produce(topic, [b"new"])
+        async with reader_of(broker, topic, start="latest", after=begun) as found:
+            assert await found.records(1) == [(0, 3, b"new")]
+
+    asyncio.run(read())
+
+
+async def _killed(broker: Broker, while_away: Callable[[], Awaitable[object]]) -> None:
+    broker.kill()
+    await while_away()
+    broker.start()
+
+
+async def _stopped(broker: Broker, while_away: Callable[[], Awaitable[object]]) -> None:
+    broker.stop_signal()
+    await while_away()
+    broker.cont()
+
+
+@pytest.mark.parametrize("away", [_killed, _stopped])
+def test_a_broker_that_was_away_is_used_again(broker: Broker, away: Any) -> None:
+    topic = broker.topic(partitions=2)
+    values = [b"%05d" % number for number in range(5000)]
+
+    async def read() -> None:
+        async with reader_of(broker, topic, most_bytes=2**10) as found:
+            for partition in range(2):
+                broker.produce(topic, values, partition=partition)
+            await found.records(100)  # it is in the middle
+            await away(broker, lambda: found.take())
+            for partition in range(2):
+                broker.produce(topic, [b"after"], partition=partition)
+            records = await found.records(2 * 5001)
+            assert records == [
+                (partition, offset, value)
+                for partition in range(2)
+                for offset, value in enumerate([*values, b"after"])
+            ]
+            await until_in_loop(lambda: found.reader.is_up)
+
+    asyncio.run(read())
+
+
+def test_a_broker_that_is_away_at_the_start_is_waited_for(broker: Broker) -> None:
+    topic = broker.topic()
+    broker.produce(topic, [b"there"])
+    broker.stop()
+
+    async def read() -> None:
+        async with reader_of(broker, topic) as found:
+            await until_in_loop(lambda: found.reader._poller.log.is_away)
+            assert not found.reader.is_up
+            broker.start()
+            assert await found.records(1) == [(0, 0, b"there")]
+            await until_in_loop(lambda: found.reader.is_up)
+
+    asyncio.run(read())
+
+
+def test_a_reader_that_waits_for_a_broker_can_be_closed(broker: Broker) -> None:
+    topic = broker.topic()
+    broker.stop_signal()
+
+    async def read() -> None:
+        begun = time.monotonic()
+        async with reader_of(broker, topic) as found:
+            reading = asyncio.create_task(found.reader.next())
+            await asyncio.sleep(0.1)
+        with pytest.raises(ClosedError, match="closed"):
+            await reading
+        await found.reader.close()
+        assert time.monotonic() - begun < 10
+
+    try:
+        asyncio.run(read())
+    finally:
+        broker.cont()
+
+
+def test_no_more_waits_than_is_allowed(broker: Broker) -> None:
+    topic = broker.topic()
+    broker.produce(topic, [bytes(1000)] * 20_000)
+
+    async def read() -> None:
+        async with reader_of(broker, topic, most_bytes=2**20) as found:
+            backlog = found.reader._backlog
+            await until_in_loop(lambda: backlog._bytes >= 2**20)
+            await asyncio.sleep(0.3)
+            assert 2**20 <= backlog._bytes <= 2**20 + 2_000 * 1000
+            found.reader.pause()
+            await found.take()
+            await asyncio.sleep(0.3)
+            assert backlog._bytes == 0
+            found.reader.resume()
+            records = await found.records(20_000)
+            assert [offset for _, offset, _ in records] == list(range(20_000))
+
+    asyncio.run(read())
+
+
+def test_lags_tell_how_far_behind_it_is(broker: Broker) -> None:
+    topic = broker.topic()
+    hour_ago = int(time.time() * 1000) - 3_600_000
+    broker.produce(topic, [bytes(1000)] * 5000, times=[hour_ago] * 5000)
+
+    async def read() -> None:
+        async with reader_of(broker, topic, most_bytes=1) as found:
+            await until_in_loop(lambda: found.reader.lags())
+            await until_in_loop(lambda: found.reader.lags()[topic, 0].position)
+            lag = found.reader.lags()[topic, 0]
+            assert lag.high_watermark == lag.last_stable == 5000
+            assert lag.behind_records == 5000 - lag.position > 0
+            assert lag.behind_ms == pytest.approx(3_600_000, abs=60_000)
+            await found.records(5000)
+            assert found.reader.lags()[topic, 0] == (5000, 5000, 5000, 0, 0.0)
+
+    asyncio.run(read())
