@@ -24,7 +24,7 @@ from nonzero import Batch, LogisticRegression, formats
 from nonzero.batches.codec import decode_batch
 from waiting import SECONDS, until
 
-__all__ = ["Books", "Row", "example", "held_in", "learned_of", "local_rows", "shared_rows"]
+__all__ = ["Books", "Row", "example", "held_in", "learned_of", "local_rows", "shared_rows", "slot_of"]
 
 Key = tuple[str, int]
 """A topic's name and a partition."""
@@ -38,11 +38,16 @@ def example(slot: int) -> bytes:
     return b'{"indices": [%d, %d], "values": [1, 0.5], "label": %d}' % (slot, slot % 7, slot % 3 == 0)
 
 
+def slot_of(message: bytes) -> int:
+    """Return the slot that such a message names alone."""
+    return int(json.loads(message)["indices"][0])
+
+
 class Row(NamedTuple):
     """A row of a journal."""
 
     position: int
-    count: int
+    examples: int
     kind: str
     body: bytes
 
@@ -82,7 +87,7 @@ class Books(NamedTuple):
                 found.runs.extend(Run(*run) for run in json.loads(row.body).get("runs", []))
             elif row.kind == "batch":
                 found.batches.append(decode_batch(row.body))
-                assert len(found.batches[-1]) == row.count
+                assert len(found.batches[-1]) == row.examples
         return found
 
     def positions(self) -> dict[Key, int]:
@@ -135,12 +140,14 @@ def held_in(address: str, *topics: str) -> Held:
 
         def read() -> bool:
             for message in consumer.consume(10_000, 0.1):  # it waits for so many, or so long
-                where = message.topic(), message.partition()
-                if message.error() is None:
-                    found[where][message.offset()] = message.value()
-                else:
-                    assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
-                    ended.add(where)
+                topic, partition, offset = message.topic(), message.partition(), message.offset()
+                assert topic is not None
+                assert partition is not None
+                if (error := message.error()) is not None:
+                    assert error.code() == KafkaError._PARTITION_EOF, error
+                    ended.add((topic, partition))
+                elif offset is not None:
+                    found[topic, partition][offset] = message.value() or b""
             return len(ended) == len(found)
 
         until(read)
