@@ -19,7 +19,7 @@ _NDJSON: Final = "application/x-ndjson"
 _encode: Final = msgspec.json.Encoder().encode_lines
 
 
-class Chunk(NamedTuple):
+class LogChunk(NamedTuple):
     """Consecutive examples of a log, a line each."""
 
     content_type: str
@@ -47,7 +47,7 @@ def json_chunk(
     rates: NDArray[np.float64] | None = None,
     errors: tuple[LineError, ...] = (),
     weights: NDArray[np.float32] | None = None,
-) -> Chunk:
+) -> LogChunk:
     """Make NDJSON of examples given by name; what is to be predicted goes without its label."""
     unlabelled: list[dict[str, Any]] = [{"features": named} for named in features]
     labelled = [
@@ -59,10 +59,10 @@ def json_chunk(
     else:
         weighted = zip(labelled, weights.tolist(), strict=True)
         labelled = [{**example, "weight": weight} for example, weight in weighted]
-    return Chunk(_NDJSON, _encode(unlabelled), _encode(labelled), lines, labels, weights, rates, errors)
+    return LogChunk(_NDJSON, _encode(unlabelled), _encode(labelled), lines, labels, weights, rates, errors)
 
 
-def simulated_chunks(log: SimulatedLog, size: int) -> Iterator[Chunk]:
+def simulated_chunks(log: SimulatedLog, size: int) -> Iterator[LogChunk]:
     """Make chunks of a simulated log."""
     before = 0
     for block in log.blocks():
@@ -75,7 +75,7 @@ def simulated_chunks(log: SimulatedLog, size: int) -> Iterator[Chunk]:
             yield json_chunk(features, lines, labels, block.rates[part])
 
 
-def line_chunks(blocks: Iterable[bytes], reader: Reader, content_type: str, size: int) -> Iterator[Chunk]:
+def line_chunks(blocks: Iterable[bytes], reader: Reader, content_type: str, size: int) -> Iterator[LogChunk]:
     """Send the lines of a file as they are, to be predicted too: a prediction looks at no label.
 
     Parameters
@@ -101,7 +101,7 @@ def line_chunks(blocks: Iterable[bytes], reader: Reader, content_type: str, size
         labels[rows] = parsed.batch.labels
         weights[rows] = parsed.batch.weights
         before += lines.size
-        yield Chunk(content_type, body, body, lines, labels, weights)
+        yield LogChunk(content_type, body, body, lines, labels, weights)
 
 
 def lines_of(blocks: Iterable[bytes]) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from nonzero.formats import Reader
 from nonzero.formats.registry import FORMATS
 from nonzero.sources.files import Source
-from nonzero_service.demo.chunks import Chunk, line_chunks, simulated_chunks
+from nonzero_service.demo.chunks import LogChunk, line_chunks, simulated_chunks
 from nonzero_service.demo.simulation import SimulatedLog
 from nonzero_service.demo.tables import table_chunks
 
@@ -18,7 +18,7 @@ class Log(NamedTuple):
 
     title: str
     """What to call it."""
-    chunks: Iterator[Chunk]
+    chunks: Iterator[LogChunk]
     """The log in order; read once."""
     total: int | None
     """How much there is to read, in the unit of `position`."""
@@ -34,7 +34,7 @@ def simulated_log(examples: int, seed: int, size: int) -> Log:
     """Return the simulated log, `size` impressions a chunk."""
     read = 0
 
-    def chunks() -> Iterator[Chunk]:
+    def chunks() -> Iterator[LogChunk]:
         nonlocal read
         for chunk in simulated_chunks(SimulatedLog(examples, seed=seed), size):
             read += chunk.lines.size

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.errors import LineError, NonzeroError
-from nonzero_service.demo.chunks import Chunk
+from nonzero_service.demo.chunks import LogChunk
 
 _decode_lines: Final = msgspec.json.Decoder(dict[str, Any]).decode_lines
 
@@ -32,7 +32,9 @@ class Replayed(NamedTuple):
     """The lines of the log that were not."""
 
 
-def replay(client: httpx.Client, model: str, chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, Replayed]]:
+def replay(
+    client: httpx.Client, model: str, chunks: Iterable[LogChunk]
+) -> Iterator[tuple[LogChunk, Replayed]]:
     """Send each chunk to be predicted, then to be learned from, and wait for both answers before the next.
 
     Parameters

@@ -11,10 +11,10 @@ import numpy as np
 from nonzero.errors import LineError
 from nonzero.formats import Parsed, Reader
 from nonzero.formats.delimited import Delimited
-from nonzero_service.demo.chunks import Chunk, json_chunk, lines_of
+from nonzero_service.demo.chunks import LogChunk, json_chunk, lines_of
 
 
-def table_chunks(blocks: Iterable[bytes], reader: Reader, size: int) -> Iterator[Chunk]:
+def table_chunks(blocks: Iterable[bytes], reader: Reader, size: int) -> Iterator[LogChunk]:
     """Make chunks of a table.
 
     Parameters
@@ -55,7 +55,7 @@ def _parsed(blocks: Iterable[bytes], reader: Reader, waiting: dict[int, bytes]) 
 
 def _chunk(
     form: Delimited, rows: list[tuple[int, float, float]], waiting: dict[int, bytes], errors: list[LineError]
-) -> Chunk:
+) -> LogChunk:
     features = [form.features(_record(form, waiting, line)) for line, _, _ in rows]
     for error in errors:
         _record(form, waiting, error.line)

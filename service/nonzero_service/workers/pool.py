@@ -37,6 +37,10 @@ REAP_SECONDS: Final = 0.5
 """How long the end of what was killed is waited for."""
 
 
+OF_THE_WRITER: Final = frozenset({"source", "source_config"})
+"""Settings that no worker has a use for: what it predicts from was learned elsewhere."""
+
+
 class WorkerPool:
     """The workers of a service; with one process there are none. Used on the event loop.
 
@@ -133,9 +137,8 @@ class WorkerPool:
         respite = FIRST_RESPITE
         while not self._ending.is_set():
             try:
-                process = await WorkerProcess.start(
-                    number, self.settings.model_dump(mode="json"), self._listeners, self._heard
-                )
+                settings = self.settings.model_dump(mode="json", exclude=OF_THE_WRITER)
+                process = await WorkerProcess.start(number, settings, self._listeners, self._heard)
             except Exception as error:  # noqa: BLE001 - whatever it is may pass, and the service goes on
                 self._log.error(
                     "a worker cannot be started; it is tried again",

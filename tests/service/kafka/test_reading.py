@@ -113,7 +113,8 @@ def test_an_open_transaction_holds_back_what_is_behind_it(broker: Broker) -> Non
 
     async def read() -> None:
         async with reader_of(broker, topic) as found:
-            lag = await until_in_loop(lambda: found.reader.lags().get((topic, 0)))
+            await until_in_loop(lambda: found.reader.lags())
+            lag = found.reader.lags()[topic, 0]
             assert lag[:4] == (0, 5, 0, 0)
             assert lag.unstable_records == 5
             producer.commit_transaction()

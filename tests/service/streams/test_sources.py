@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from kafka import Broker
+import pytest
+from confluent_kafka import Consumer, TopicCollection, TopicPartition
+
+from kafka import QUIET, Broker
 from service.conftest import ServiceProcess, Start
 from waiting import until
+
+EXAMPLE = {"features": {"site": "news"}, "label": 1}
 
 
 def examples(n: int, seed: int = 1) -> Iterator[bytes]:
@@ -42,6 +48,7 @@ def test_examples_of_two_partitions_are_learned_from(broker: Broker, start: Star
     )  # a blank line of VW text holds no example
     told = until_read(running, 504, "ads")
     assert (told["examples"], told["refused"], told["state"], told["reason"]) == (503, 1, "reading", None)
+    assert [one["lag_messages"] for one in told["partitions"]] == [0, 0]
     places = [(one["partition"], one["position"], one["messages"]) for one in told["partitions"]]
     assert places == [(0, 500, 500), (1, 4, 4)]
     assert [(one["offset"], one["line"]) for one in told["refusals"]] == [(1, 2)]
@@ -52,3 +59,174 @@ def test_examples_of_two_partitions_are_learned_from(broker: Broker, start: Star
         assert (refused.status_code, "--source" in refused.json()["detail"]) == (404, True)
     assert running.stop() == 0
     assert "nonsense" not in str(running.log)  # what stands in a message is nothing for a log
+
+
+def lines_of(running: ServiceProcess, name: str) -> dict[str, float]:
+    """Return the series of a metric, by their labels."""
+    with running.client() as client:
+        lines = client.get("/metrics").text.splitlines()
+    found = [line.removeprefix(name).rpartition(" ") for line in lines if line.startswith(name + "{")]
+    return {labels: float(value) for labels, _, value in found}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_start_goes_on_where_the_journal_says(broker: Broker, start: Start, workers: int) -> None:
+    topic = broker.topic()
+    address = f"kafka://{broker.address}/{topic}?format=vw"
+    broker.produce(topic, examples(300))
+    running = start(source=address, workers=workers).until_ready()
+    until_read(running, 300)
+    assert running.stop() == 0
+    broker.produce(topic, examples(200, seed=2))
+    running = start(source=address, workers=workers).until_ready()
+    told = until_read(running, 500)
+    assert (told["examples"], told["partitions"][0]["position"]) == (500, 500)
+    labels = f'{{model="default",partition="0",topic="{topic}"}}'
+    assert lines_of(running, "nonzero_source_messages_total") == {labels: 200}  # of this process
+    assert lines_of(running, "nonzero_source_lag_messages") == {labels: 0}
+    assert lines_of(running, "nonzero_source_up") == {'{model="default"}': 1}
+    assert running.stop() == 0
+    assert not running.failures()
+
+
+def test_messages_that_cannot_be_read_go_to_a_topic_of_their_own(broker: Broker, start: Start) -> None:
+    topic, bad = broker.topic(), broker.topic()
+    one = b'{"features": {"a": 1}, "label": 1}'
+    broker.produce(topic, [one, b"no", one + b"\n" + b"{}", one])
+    running = start(source=f"kafka://{broker.address}/{topic}?errors={bad}").until_ready()
+    told = until_read(running, 4)
+    assert (told["examples"], told["refused"]) == (3, 2)
+    consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "who-looks", **QUIET})
+    consumer.assign([TopicPartition(bad, 0, 0)])
+    found = consumer.consume(2, 10)
+    consumer.close()
+    assert [message.value() for message in found] == [b"no", one + b"\n{}"]
+    headers = [dict(message.headers() or ()) for message in found]
+    assert [(one["nonzero-topic"], one["nonzero-offset"]) for one in headers] == [
+        (topic.encode(), b"1"),
+        (topic.encode(), b"2"),
+    ]
+    assert b"line 2: the example has neither" in headers[1]["nonzero-reason"]
+
+
+def test_what_stops_one_source_stops_nothing_else(broker: Broker, start: Start) -> None:
+    topic, other = broker.topic(), broker.topic()
+    addresses = [f"kafka://{broker.address}/{one}?format=vw&model={one}" for one in (topic, other)]
+    broker.produce(topic, examples(10))
+    running = start(source=addresses).until_ready()
+    told = until_read(running, 10, topic)
+    broker.delete_topic(topic)
+    broker.topic(topic)
+    broker.produce(topic, examples(20))
+    until(lambda: source(running, topic)["state"] == "stopped", lambda: (source(running, topic), running.log))
+    assert f"topic_id={told['partitions'][0]['topic_id']}" not in source(running, topic)["reason"]
+    assert "was made anew" in source(running, topic)["reason"]
+    assert until(lambda: running.lines("the source has stopped"))[0]["model"] == topic
+    assert lines_of(running, "nonzero_source_up") == {f'{{model="{topic}"}}': 0, f'{{model="{other}"}}': 1}
+    broker.produce(other, examples(10))
+    until_read(running, 10, other)
+    with running.client() as client:
+        assert client.get("/readyz").status_code == 200
+        assert client.post(f"/v1/models/{topic}/update", json=EXAMPLE).status_code == 200
+    assert running.stop() == 0
+    new = source_id(broker, topic)
+    running = start(source=f"{addresses[0]}&topic_id={new}").until_ready()
+    assert until_read(running, 30, topic)["partitions"][0]["topic_id"] == new
+
+
+def test_a_pause_stops_reading_until_somebody_ends_it(broker: Broker, start: Start) -> None:
+    topic = broker.topic()
+    running = start(source=f"kafka://{broker.address}/{topic}?format=vw").until_ready()
+    broker.produce(topic, examples(20_000))
+    until_read(running, 20_000)
+    broker.produce(topic, [b"1 |site s1 |ad a1"] * 40_000)  # nothing but clicks
+    until(lambda: source(running)["state"] == "paused", lambda: source(running))
+    with running.client() as client:
+        held = client.get("/v1/models/default").json()["learning"]["held"]
+        assert held > 0
+        read = source(running)["messages"]
+        assert lines_of(running, "nonzero_source_up") == {'{model="default"}': 1}
+        assert client.post("/v1/models/default/resume").status_code == 200
+        assert source(running)["messages"] >= read
+        until_read(running, 60_000)
+        assert source(running)["state"] == "reading"
+        assert client.get("/v1/models/default").json()["sequence"] == 60_000
+
+
+def test_a_broker_that_is_away_is_waited_for(broker: Broker, start: Start) -> None:
+    topic = broker.topic()
+    broker.produce(topic, examples(100))
+    broker.kill()
+    running = start(source=f"kafka://{broker.address}/{topic}?format=vw").until_ready()
+    with running.client() as client:
+        assert client.post("/v1/models/default/update", json=EXAMPLE).status_code == 200
+    assert source(running)["state"] == "waiting"
+    assert lines_of(running, "nonzero_source_up") == {'{model="default"}': 0}
+    broker.start()
+    assert until_read(running, 100)["state"] == "reading"
+
+
+def test_a_topic_that_is_not_there_yet_is_waited_for(broker: Broker, start: Start) -> None:
+    running = start(source=f"kafka://{broker.address}/to-come?format=vw").until_ready()
+    until(lambda: "no topic 'to-come'" in (source(running)["reason"] or ""), lambda: source(running))
+    broker.topic("to-come")
+    broker.produce("to-come", examples(100))
+    until_read(running, 100)
+
+
+def test_a_model_that_is_deleted_is_read_for_no_more(broker: Broker, start: Start) -> None:
+    topic = broker.topic()
+    broker.produce(topic, examples(100))
+    running = start(source=f"kafka://{broker.address}/{topic}?format=vw&model=ads").until_ready()
+    until_read(running, 100, "ads")
+    with running.client() as client:
+        assert client.delete("/v1/models/ads").status_code == 204
+        assert lines_of(running, "nonzero_source_up") == {}
+        assert client.put("/v1/models/ads", json={"bits": 12}).status_code == 201
+        until_read(running, 100, "ads")  # a model of the same name begins from the start
+
+
+def test_a_challenger_has_no_source_of_its_own(broker: Broker, start: Start) -> None:
+    topic = broker.topic()
+    running = start().until_ready()
+    with running.client() as client:
+        assert client.put("/v1/models/b", json={"follows": "default"}).status_code == 201
+    assert running.stop() == 0
+    refused = start(source=f"kafka://{broker.address}/{topic}?model=b")
+    assert refused.until_ended() == 1
+    [line] = refused.lines("the models cannot be opened")
+    assert "which follows 'default' and learns what that learns" in line["reason"]
+
+
+def test_properties_that_cannot_be_used_refuse_the_start(tmp_path: Path, start: Start) -> None:
+    file = tmp_path / "client.properties"
+    file.write_text("auto.offset.reset=latest\n")
+    refused = start(source="kafka://127.0.0.1:1/t", source_config=str(file))
+    assert refused.until_ended() == 1
+    [line] = refused.lines("the service cannot start")
+    assert "source_config sets auto.offset.reset" in line["reason"]
+
+
+def test_a_backlog_takes_little_memory(broker: Broker, fresh: Start) -> None:
+    topic = broker.topic()
+    message = b"\n".join(examples(2000))
+    running = fresh(source=f"kafka://{broker.address}/{topic}?format=vw", breaker="off").until_ready()
+    broker.produce(topic, [b"0 |site s1"])
+    until_read(running, 1)
+    before = peak_memory(running.pid)
+    broker.produce(topic, [message] * 1500)  # 90 MB
+    until_read(running, 1501)
+    assert source(running)["examples"] == 3_000_001
+    assert peak_memory(running.pid) - before < 250 << 20
+
+
+def peak_memory(pid: int) -> int:
+    [line] = [
+        line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")
+    ]
+    return int(line.split()[1]) << 10
+
+
+def source_id(broker: Broker, topic: str) -> str:
+    found = broker.admin.describe_topics(TopicCollection([topic]))[topic].result(10)
+    return str(found.topic_id).translate(str.maketrans("+/", "-_", "="))

@@ -13,9 +13,9 @@ class SourcePartitionWire(Wire):
     """One partition of a topic. Null: not known now."""
 
     topic: str
-    topic_id: str
+    topic_id: str | None
     partition: int = Field(ge=0)
-    position: int = Field(ge=0, description="The offset to be read next, as the journal has it.")
+    position: int | None = Field(description="The offset to be read next, as the journal has it.")
     end: int | None = Field(description="The offset behind the last message that can be read.")
     messages: int = Field(ge=0, description="Those that were read since the model reads this topic.")
     examples: int = Field(ge=0)

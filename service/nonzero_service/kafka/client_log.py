@@ -1,0 +1,118 @@
+"""ClientLog: what the client of Kafka says, once and not a thousand times while a broker is away."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Final
+
+import structlog
+
+from nonzero_service.incidental import incidentally
+from nonzero_service.kafka.errors import SourceError, SourceRefusedError
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError
+
+_CHANGED: Final = re.compile(r"Topic (\S+) changed id from (\S+) to (\S+)$")
+
+_USELESS: Final = frozenset({"CONFWARN", "REQTMOUT"})
+"""That a property is of another kind of client; that a request took too long, which is tried again."""
+
+
+class ClientLog:
+    """What a client says, from the thread that polls it.
+
+    Parameters
+    ----------
+    without_values
+        Takes out of a text what nobody is to see.
+    topic_changed
+        Is told a topic's name and its id, when the client learns it. That is before any record of that id
+        comes: what the client says and what it has read wait in one queue.
+    """
+
+    DEBUG: ClassVar[str] = "metadata"
+    """What the client has to say beside its complaints: by this it tells when a topic's id changes."""
+
+    def __init__(
+        self, without_values: Callable[[str], str], topic_changed: Callable[[str, str], None] | None = None
+    ) -> None:
+        self.failure: SourceError | None = None
+        """Why the brokers do not let us in; None: they do, or have not been asked."""
+        self._without_values = without_values
+        self._topic_changed = topic_changed
+        self._log = structlog.get_logger("kafka")
+        self._said: set[str] = set()
+        self._lock = threading.Lock()
+
+    def log(self, level: int, _form: str, *said: str) -> None:
+        """Take a line: the client calls this as it would a logger's.
+
+        Parameters
+        ----------
+        level
+            How bad it is, as :mod:`logging` counts.
+        said
+            What it is about in one word, the client's name, and the text.
+        """
+        about, text = said[0], said[-1]
+        if about == "METADATA":
+            if self._topic_changed and (found := _CHANGED.search(text)):
+                self._topic_changed(found[1], found[3])
+        elif level >= logging.WARNING and about not in _USELESS:
+            self._say(about, text)
+
+    def error(self, error: KafkaError) -> None:
+        """Take what is not about one record.
+
+        Parameters
+        ----------
+        error
+            What has happened.
+        """
+        from confluent_kafka import KafkaError
+
+        if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+            self.failure = SourceRefusedError(
+                f"the brokers do not let us in: {self._without_values(error.str())}; look at "
+                "security.protocol, the user and the certificates in the file that source_config names"
+            )
+        elif error.fatal():
+            self.failure = SourceError(f"the client of Kafka has failed: {self._without_values(error.str())}")
+        else:
+            self._say("FAIL", error.str())  # the same that it logs
+
+    def away(self, reason: str) -> None:
+        """Say, if it is not said yet, that the brokers cannot be reached, and are waited for.
+
+        Parameters
+        ----------
+        reason
+            Why they cannot be.
+        """
+        self._say("FAIL", reason)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether something was said of brokers that have not answered since."""
+        return bool(self._said)
+
+    def back(self) -> None:
+        """Take note that the brokers answer; say so, if anything else was said."""
+        with self._lock:
+            was, self._said = self._said, set()
+        if was:
+            incidentally(self._log.info, "the brokers of Kafka answer again")
+
+    def _say(self, about: str, text: str) -> None:
+        with self._lock:
+            if about in self._said:
+                return
+            self._said.add(about)
+        reason = self._without_values(text)
+        incidentally(
+            self._log.warning, "the client of Kafka complains; what it does is tried again", reason=reason
+        )

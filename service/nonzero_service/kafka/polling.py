@@ -1,0 +1,434 @@
+"""Poller: the thread that asks the client for records, and sees to it that they are the ones that are meant.
+
+What it hands out of a partition begins where the chunk before it ended, and ends at the client's position:
+the offsets of markers, of aborted records and of those that were compacted away are passed over on the way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from nonzero_service.kafka.backlog import Backlog
+from nonzero_service.kafka.client_log import ClientLog
+from nonzero_service.kafka.errors import (
+    LogTruncatedError,
+    OffsetLostError,
+    RecordsDamagedError,
+    SourceError,
+    TopicMissingError,
+    TopicRemadeError,
+)
+from nonzero_service.kafka.records import Chunk, Lost, RecordSplitter
+from nonzero_service.kafka.topics import (
+    ANSWER_SECONDS,
+    Described,
+    Partition,
+    TopicQueries,
+    described,
+    id_text,
+    refused,
+    text_of,
+    unanswered,
+)
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+    from nonzero_service.kafka.config import KafkaConfig
+
+MOST_RECORDS: Final = 2_000
+"""So many are taken at once. While they are, no other thread of Python runs: 2 ms."""
+
+WAIT_SECONDS: Final = 0.1
+"""So long a record is waited for before something else is looked at."""
+
+GATHER_SECONDS: Final = 0.005
+"""So long others are waited for when one has come: it costs to hand each out alone."""
+
+WATCH_SECONDS: Final = 2.0
+"""So often topics are looked at: their ids, their partitions, their ends."""
+
+MISSES: Final = 3
+"""A topic is gone that was not found so often: a broker that has just begun may not know it yet."""
+
+WHY_LOST: Final = "retention has passed them, or somebody deleted them, before they were read"
+
+
+@dataclass(slots=True)
+class PartitionReading:
+    """One partition that is read."""
+
+    topic: str
+    topic_id: str
+    number: int
+    next: int
+    """The client's position, as it was handed out."""
+    epoch: int
+    begun: bool
+    """Whether the journal says where to go on, or will: records before that are not to be missed."""
+    newest_ms: int = -1
+    """The time of the newest record that was handed out."""
+    high_watermark: int = 0
+    last_stable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is read, and from where.
+
+    Parameters
+    ----------
+    topics
+        Their names.
+    positions
+        By topic id and partition, the offset to go on at, and the leader's epoch there.
+    known
+        By a topic's name, the id that it was read by.
+    topic_ids
+        The ids that may be read though a topic of that name was known by another.
+    from_start
+        Whether a partition of which nothing is known is read from its start; else from its end.
+    skip
+        Whether to go on without records that are lost.
+    """
+
+    topics: tuple[str, ...]
+    positions: Mapping[tuple[str, int], tuple[int, int]]
+    known: Mapping[str, str]
+    topic_ids: frozenset[str]
+    from_start: bool
+    skip: bool
+
+    def check_id(self, topic: str, topic_id: str) -> None:
+        """Refuse a topic that is not the one which was read.
+
+        Raises
+        ------
+        TopicRemadeError
+            If it is another.
+        """
+        was = self.known.get(topic)
+        if was not in (None, topic_id) and topic_id not in self.topic_ids and not self.has_read(topic_id):
+            raise TopicRemadeError(topic, was, topic_id)
+
+    def has_read(self, topic_id: str) -> bool:
+        """Whether anything of a topic was read before."""
+        return any(read == topic_id for read, _ in self.positions)
+
+
+class Poller:
+    """Reads topics into a backlog.
+
+    Parameters
+    ----------
+    config
+        How brokers are spoken to.
+    plan
+        What is read.
+    backlog
+        Where it goes.
+    times
+        Whether the times of records are wanted.
+    """
+
+    def __init__(self, config: KafkaConfig, plan: Plan, backlog: Backlog, *, times: bool) -> None:
+        from confluent_kafka import KafkaError, TopicPartition
+
+        self.readings: Mapping[Partition, PartitionReading] = {}
+        """What is read; another mapping takes its place where a partition is added."""
+        self.log = ClientLog(config.without_values, self._topic_changed)
+        self._plan = plan
+        self._backlog = backlog
+        self._ids: dict[str, str] = {}
+        self._remade: TopicRemadeError | None = None
+        self._partition, self._errors = TopicPartition, KafkaError
+        self._splitter = RecordSplitter(len(plan.topics), times=times)
+        self._consumer = config.consumer(self.log)
+        self._queries = TopicQueries(config.admin(), plan.topics)
+        self._assigned: list[Any] = []
+        self._watched: list[Mapping[Any, Future[Any]]] = []
+        self._watch_at = 0.0
+        self._misses = 0
+
+    def run(self) -> None:
+        """Read until the backlog is closed, or something is wrong, which whoever takes from it is told."""
+        try:
+            try:
+                if self._begin():
+                    while not self._backlog.is_closed:
+                        self._turn()
+            finally:
+                self._consumer.close()
+        except BaseException as error:  # noqa: BLE001 - whoever waits for records is told
+            self._backlog.fail(error)
+
+    # --- the beginning
+
+    def _begin(self) -> bool:
+        """Find the topics, and where to read; wait for brokers. Whether it is not closed meanwhile."""
+        topics = self._answers(self._queries.describe)
+        if topics is None:
+            return False
+        found = {topic: described(topic, answer) for topic, answer in topics.items()}
+        for topic, state in found.items():
+            self._plan.check_id(topic, state.topic_id)
+            self._ids[topic] = state.topic_id
+        partitions = [(topic, number) for topic in found for number in found[topic].partitions]
+        starts = self._answers(lambda: self._queries.starts(partitions))
+        ends = starts and self._answers(lambda: self._queries.ends(partitions))
+        stable = ends and self._answers(lambda: self._queries.stable_ends(partitions))
+        if not starts or not ends or not stable:
+            return False
+        readings = {}
+        begun: list[Chunk] = []
+        for partition in partitions:
+            latest = stable[partition].offset
+            # What a topic that was read before has beside that is new.
+            from_start = self._plan.from_start or self._plan.has_read(self._ids[partition[0]])
+            start = starts[partition].offset if from_start else latest
+            reading = readings[partition] = self._reading(*partition, start)
+            if not from_start:
+                begun.append(self._splitter.moved(*self._place(reading), start, -1))
+            reading.high_watermark, reading.last_stable = ends[partition].offset, latest
+        self._assign(readings)
+        if begun:  # otherwise a stop before the first record would begin at another end
+            self._backlog.put(begun, 0)
+        for key, reading in readings.items():  # named at once, and not when the client finds out
+            if reading.begun and not starts[key].offset <= reading.next <= ends[key].offset:
+                self._passed(reading, starts[key].offset, ends[key].offset)
+        self._watch_at = time.monotonic() + WATCH_SECONDS
+        self.log.back()
+        return True
+
+    def _reading(self, topic: str, number: int, start: int) -> PartitionReading:
+        topic_id = self._ids[topic]
+        position = self._plan.positions.get((topic_id, number))
+        if position is None:
+            return PartitionReading(topic, topic_id, number, start, -1, begun=False)
+        offset, epoch = position
+        return PartitionReading(topic, topic_id, number, offset, epoch, begun=True)
+
+    def _answers(self, ask: Any) -> dict[Any, Any] | None:
+        """Ask until all is answered; None where it is closed before."""
+        while True:
+            asked = ask()
+            until = time.monotonic() + 2 * ANSWER_SECONDS
+            while not all(future.done() for future in asked.values()) and time.monotonic() < until:
+                self._rest(WAIT_SECONDS / 10)
+                self._check()
+                if self._backlog.is_closed:
+                    return None
+            answers = {}
+            for key, future in asked.items():
+                error = future.exception() if future.done() else TimeoutError("the brokers do not answer")
+                if error is None:
+                    answers[key] = future.result()
+                    continue
+                topic = key if isinstance(key, str) else key[0]
+                meant = unanswered(topic, error)
+                if meant is not None:
+                    raise meant
+                self.log.away(text_of(error))
+            if len(answers) == len(asked):
+                return answers
+            self._rest(WAIT_SECONDS)
+
+    def _rest(self, seconds: float) -> None:
+        """Wait a little, and hear what the client complains of, where it can give no record meanwhile."""
+        if self._assigned:
+            time.sleep(seconds)
+        else:
+            self._consumer.poll(seconds)
+
+    def _assign(self, readings: Mapping[Partition, PartitionReading]) -> None:
+        """Have partitions read too, each from where it is."""
+        self._consumer.incremental_assign([self._at(reading) for reading in readings.values()])
+        self.readings = {**self.readings, **readings}
+        self._assigned = [self._partition(*partition) for partition in self.readings]
+
+    def _at(self, reading: PartitionReading) -> Any:
+        """Return the place of a reading, by which the client also finds whether the log was cut since."""
+        place = self._partition(reading.topic, reading.number, reading.next)
+        if reading.epoch >= 0:
+            place = self._partition(place.topic, place.partition, place.offset, leader_epoch=reading.epoch)
+        return place
+
+    # --- one turn
+
+    def _turn(self) -> None:
+        if self._backlog.room(WAIT_SECONDS):
+            messages = self._consume()
+            self._check()
+            wrong = []
+            if self._splitter.errors(messages):
+                wrong = [message for message in messages if message.error()]
+                messages = [message for message in messages if not message.error()]
+            self._hand_out(messages)
+            for message in wrong:
+                self._mend(message)
+            if messages and self.log.is_away:
+                self.log.back()
+        self._watch()
+
+    def _consume(self) -> list[Message]:
+        """Return what has come; wait for it a little."""
+        messages = self._consumer.consume(MOST_RECORDS, 0)
+        if not messages:
+            messages = self._consumer.consume(1, WAIT_SECONDS)
+            if messages:
+                messages += self._consumer.consume(MOST_RECORDS, GATHER_SECONDS)
+        return messages
+
+    def _check(self) -> None:
+        """Raise what the client has told beside records; what it gave with that is not handed out."""
+        if self._remade is not None:
+            raise self._remade
+        if self.log.failure is not None:
+            raise self.log.failure
+
+    def _topic_changed(self, topic: str, topic_id: str) -> None:
+        """Take note of the id by which the client reads a topic from now on: it does not ask for leave."""
+        was, now = self._ids.get(topic), id_text(topic_id)
+        if was is not None and was != now:
+            self._remade = TopicRemadeError(topic, was, now)
+
+    def _hand_out(self, messages: Sequence[Message]) -> None:
+        """Hand out messages, and how far the positions have moved without any."""
+        chunks: list[Chunk] = []
+        found = self._splitter.of_partitions(messages)
+        for position in self._consumer.position(self._assigned):
+            key = (position.topic, position.partition)
+            reading = self.readings[key]
+            own = found.get(key)
+            last = reading.next if own is None else (own[-1].offset() or 0) + 1
+            to = max(position.offset, last)  # no position is known after a failure
+            if own is not None:
+                chunk = self._splitter.chunk(*self._place(reading), to, own)
+                reading.epoch, reading.newest_ms = chunk.epoch, own[-1].timestamp()[1]
+            elif to > reading.next:
+                if position.leader_epoch is not None:
+                    reading.epoch = position.leader_epoch
+                chunk = self._splitter.moved(*self._place(reading), to, reading.epoch)
+            else:
+                continue
+            reading.next, reading.begun = to, True
+            chunks.append(chunk)
+        if chunks:
+            self._backlog.put(chunks, sum(map(len, messages)))
+
+    @staticmethod
+    def _place(reading: PartitionReading) -> tuple[str, str, int, int]:
+        return reading.topic, reading.topic_id, reading.number, reading.next
+
+    # --- what goes wrong
+
+    def _mend(self, message: Message) -> None:
+        """See to what the client says of a partition instead of a record."""
+        error = message.error()
+        reading = self.readings.get((message.topic() or "", message.partition() or 0))
+        if error is None or reading is None:
+            return
+        code, said = error.code(), error.str()
+        if code in (self._errors._AUTO_OFFSET_RESET, self._errors.OFFSET_OUT_OF_RANGE):
+            self._find_again(reading)
+        elif code == self._errors._LOG_TRUNCATION:
+            raise LogTruncatedError(reading.topic, reading.number, reading.next, None)
+        elif code == self._errors.TOPIC_AUTHORIZATION_FAILED:
+            raise refused(reading.topic, said)
+        elif code in (
+            self._errors._BAD_MSG,
+            self._errors._BAD_COMPRESSION,
+            self._errors._UNSUPPORTED_FEATURE,
+        ):
+            raise RecordsDamagedError(reading.topic, reading.number, reading.next, said)
+        elif code in (self._errors.UNKNOWN_TOPIC_OR_PART, self._errors._UNKNOWN_PARTITION):
+            self._watch_at = 0.0  # is it gone?
+        elif not error.retriable():
+            raise SourceError(f"topic {reading.topic!r}, partition {reading.number}: {said} ({error.name()})")
+        else:
+            self.log.away(said)
+
+    def _find_again(self, reading: PartitionReading) -> None:
+        """See why a position is not there, and go on where that may be."""
+        key = (reading.topic, reading.number)
+        starts = self._answers(lambda: self._queries.starts([key]))
+        ends = starts and self._answers(lambda: self._queries.ends([key]))
+        if starts and ends:
+            self._passed(reading, starts[key].offset, ends[key].offset)
+
+    def _passed(self, reading: PartitionReading, start: int, end: int) -> None:
+        """Go on in a partition that has not, or had not, the offset that is wanted."""
+        first = reading.next
+        if first > end:
+            raise LogTruncatedError(reading.topic, reading.number, first, end)
+        if first < start:
+            if reading.begun and not self._plan.skip:
+                raise OffsetLostError(reading.topic, reading.number, first, start)
+            reading.next = start
+            if reading.begun:
+                lost = Lost(first, start, WHY_LOST)
+                place = (reading.topic, reading.topic_id, reading.number, start)
+                self._backlog.put([self._splitter.moved(*place, start, reading.epoch, lost)], 0)
+        self._consumer.incremental_unassign([self._partition(reading.topic, reading.number)])
+        self._consumer.incremental_assign([self._at(reading)])
+
+    # --- what changes while it reads
+
+    def _watch(self) -> None:
+        """Look at the topics now and then, without waiting for an answer."""
+        now = time.monotonic()
+        if not self._watched:
+            if now >= self._watch_at:
+                self._watch_at = now + WATCH_SECONDS
+                keys = list(self.readings)
+                queries = self._queries
+                self._watched = [queries.describe(), queries.ends(keys), queries.stable_ends(keys)]
+            return
+        if not all(future.done() for asked in self._watched for future in asked.values()):
+            return
+        topics, ends, stable = self._watched
+        self._watched = []
+        if self._take_topics(topics):
+            self._take_ends(ends, stable)
+
+    def _take_topics(self, topics: Mapping[str, Future[Any]]) -> bool:
+        """Take what the brokers say of the topics; whether they said anything."""
+        found: dict[str, Described] = {}
+        for topic, future in topics.items():
+            error = future.exception()
+            if error is None:
+                found[topic] = described(topic, future.result())
+                continue
+            meant = unanswered(topic, error)
+            if isinstance(meant, TopicMissingError):
+                self._misses += 1
+                if self._misses >= MISSES:
+                    raise meant
+            elif meant is not None:
+                raise meant
+            else:
+                self.log.away(text_of(error))
+            return False
+        self._misses = 0
+        self.log.back()
+        for topic, state in found.items():
+            if state.topic_id != self._ids[topic]:
+                raise TopicRemadeError(topic, self._ids[topic], state.topic_id)
+        keys = [(topic, number) for topic in found for number in found[topic].partitions]
+        # Whatever a new partition has has come since: it is read from its start.
+        added = {key: self._reading(*key, 0) for key in keys if key not in self.readings}
+        if added:
+            self._assign(added)
+        return True
+
+    def _take_ends(
+        self, ends: Mapping[Partition, Future[Any]], stable: Mapping[Partition, Future[Any]]
+    ) -> None:
+        for key, reading in self.readings.items():
+            if key in ends and not ends[key].exception() and not stable[key].exception():
+                reading.high_watermark = ends[key].result().offset
+                reading.last_stable = stable[key].result().offset
