@@ -37,7 +37,8 @@ from kafka import Broker, kafka
 __all__: list[str] = []
 
 DEFAULT: Final = "/v1/models/default"
-LOOK_SECONDS: Final = 0.01
+LOOK_SECONDS: Final = 0.05
+START_SECONDS: Final = 3.0
 LATENCY_RATE: Final = 5_000
 MOST_SECONDS: Final = 600
 
@@ -79,6 +80,7 @@ class Fed:
     """
 
     def __init__(self, broker: Broker, topic: Filled) -> None:
+        self._broker = broker
         self._url = f"kafka://{broker.address}/{topic.name}?format={topic.kind}"
         self._topic = topic
         self.cpu: list[float] = []
@@ -89,7 +91,11 @@ class Fed:
     def __call__(self) -> float:
         """Return the examples learned a second, from the first that are seen to the last."""
         with tempfile.TemporaryDirectory() as place:
+            # What a start has to do is done before the broker answers.
+            self._broker.stop_signal()
             with serving(Path(place), source=self._url, **UNDISTURBED) as server:
+                time.sleep(START_SECONDS)
+                self._broker.cont()
                 rate = self._rate(server)
             self.rows = rows_of(Path(place) / "models/default/journal.sqlite")
         return rate
