@@ -6,3 +6,4 @@ from service import conftest
 
 start, clocked, small_disk = conftest.start, conftest.clocked, conftest.small_disk
 postgres = conftest.postgres
+shared_broker, broker = conftest.shared_broker, conftest.broker

@@ -16,6 +16,7 @@ import httpx
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs/operations.md").read_text()
 OF_NODES = (ROOT / "docs/cluster.md").read_text()
+OF_SOURCES = (ROOT / "docs/kafka.md").read_text()
 COMMANDS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 EVENT = re.compile(r"\.(?:warning|error|critical|exception)[(,]\s*\"([^\"]*)\"")
 """Also of those that are logged ``incidentally(log.error, "...")``."""
@@ -60,7 +61,7 @@ def test_it_names_every_alarm() -> None:
     files = sorted((ROOT / "service/nonzero_service").rglob("*.py"))
     events = [event for path in files for event in EVENT.findall(path.read_text())]
     assert len(events) > 50
-    said = " ".join((PAGE + OF_NODES).split())
+    said = " ".join((PAGE + OF_NODES + OF_SOURCES).split())
     for event in events:
         longest = max(re.split(r"%[sd]", event), key=len).strip(": ,")
         assert longest in said, event

@@ -82,7 +82,7 @@ class ClientLog:
             )
         elif error.fatal():
             self.failure = SourceError(f"the client of Kafka has failed: {self._without_values(error.str())}")
-        else:
+        elif error.code() != KafkaError._ALL_BROKERS_DOWN:  # it is said of each before
             self._say("FAIL", error.str())  # the same that it logs
 
     def away(self, reason: str) -> None:

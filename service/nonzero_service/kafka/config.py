@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from nonzero_service.kafka.client_log import ClientLog
 from nonzero_service.kafka.errors import SourceConfigError
 from nonzero_service.kafka.extra import check_client
 from nonzero_service.kafka.properties import Properties, read_properties
@@ -13,8 +14,6 @@ from nonzero_service.kafka.properties import Properties, read_properties
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Producer
     from confluent_kafka.admin import AdminClient
-
-    from nonzero_service.kafka.client_log import ClientLog
 
 _COMMON: Final[Properties] = {
     "client.id": "nonzero",
@@ -42,11 +41,19 @@ _EXACTLY: Final[Properties] = {
     "check.crcs": True,
 }
 
-_SENDING: Final[Properties] = {"linger.ms": 5, "message.timeout.ms": 30_000, "message.max.bytes": 64 << 20}
+_SENDING: Final[Properties] = {
+    "linger.ms": 5,
+    "message.timeout.ms": 30_000,
+    "message.max.bytes": 64 << 20,
+    "topic.metadata.propagation.max.ms": 10_000,  # a topic that is not there then is missing
+}
 _ACKNOWLEDGED: Final[Properties] = {"enable.idempotence": True, "acks": "all"}
 
 _SHORTEST: Final = 3
 """What is shorter is no secret, and stands in many words."""
+
+_SHOWN: Final = frozenset({"security.protocol", "sasl.mechanism", "sasl.mechanisms", "client.id", "debug"})
+"""Properties whose values are words that the client uses too."""
 
 
 class KafkaConfig:
@@ -74,7 +81,7 @@ class KafkaConfig:
         self.brokers = tuple(brokers)
         self._properties = dict(properties or {})
         check_client()
-        self._check()
+        self.consumer(ClientLog(self.without_values)).close()  # whatever it does not take is said now
 
     @classmethod
     def of(cls, brokers: Sequence[str], file: Path | None) -> KafkaConfig:
@@ -105,10 +112,7 @@ class KafkaConfig:
         text
             What it says.
         """
-        for value in sorted(map(str, self._properties.values()), key=len, reverse=True):
-            if len(value) >= _SHORTEST:
-                text = text.replace(value, "...")
-        return text
+        return _without(text, [value for name, value in self._properties.items() if name not in _SHOWN])
 
     def consumer(self, log: ClientLog) -> Consumer:
         """Return a consumer, which connects on its own.
@@ -144,9 +148,6 @@ class KafkaConfig:
         admin: AdminClient = self._made(AdminClient, {}, {"log_level": 0, "debug": ""}, None)
         return admin
 
-    def _check(self) -> None:
-        self.admin()
-
     def _made(
         self, make: Callable[..., Any], less: Properties, more: Properties, log: ClientLog | None
     ) -> Any:
@@ -166,6 +167,13 @@ class KafkaConfig:
         except (KafkaException, TypeError, ValueError) as error:
             said = error.args[0].str() if isinstance(error, KafkaException) else str(error)
             raise SourceConfigError(
-                f"the client of Kafka does not take its properties: {self.without_values(said)}; mend the "
+                f"the client of Kafka does not take its properties: {_without(said, self._properties.values())}; mend the "
                 "file that source_config names"
             ) from None
+
+
+def _without(text: str, values: Iterable[object]) -> str:
+    for value in sorted(map(str, values), key=len, reverse=True):
+        if len(value) >= _SHORTEST:
+            text = text.replace(value, "...")
+    return text

@@ -74,24 +74,25 @@ class PoisonTopic:
                 int(offset): (chunk.values[place], reasons[int(offset)])
                 for offset, place in zip(offsets, places, strict=True)
             }
-            failed = self._deliver(producer, chunk, wanted, [])
-            too_large = {
-                offset: (None, wanted[offset][1])
-                for offset, error in failed.items()
-                if error.code() in (error.MSG_SIZE_TOO_LARGE, error.INVALID_MSG_SIZE)
-            }
-            left = {offset: error for offset, error in failed.items() if offset not in too_large}
-            if not left and too_large:
-                left = self._deliver(producer, chunk, too_large, [("nonzero-value", b"too large")])
-            if left:
-                raise self._failure(next(iter(left.values())))
+            failed = self._deliver(producer, chunk, wanted)
+            for offset in [offset for offset, error in failed.items() if _is_too_large(error)]:
+                # Those that were sent with it were refused with it.
+                del failed[offset]
+                value, reason = wanted[offset]
+                alone = self._deliver(producer, chunk, {offset: (value, reason)})
+                if alone and _is_too_large(alone[offset]):
+                    left_out = ("nonzero-value", b"too large")
+                    alone = self._deliver(producer, chunk, {offset: (None, reason)}, left_out)
+                failed |= alone
+            if failed:
+                raise self._failure(next(iter(failed.values())))
 
     def _deliver(
         self,
         producer: Producer,
         chunk: Chunk,
         messages: Mapping[int, tuple[bytes | None, str]],
-        more: list[tuple[str, str | bytes | None]],
+        *more: tuple[str, str | bytes | None],
     ) -> dict[int, KafkaError]:
         """Send messages, and wait; return what has become of those that are not there."""
         from confluent_kafka import KafkaException
@@ -139,3 +140,8 @@ class PoisonTopic:
             f"a message that cannot be read could not be sent to topic {self._topic!r}: {error.str()}; see "
             "whether the brokers run, and take it"
         )
+
+
+def _is_too_large(error: KafkaError) -> bool:
+    """Whether a message, or those that were sent with it, is more than the topic takes."""
+    return error.code() in (error.MSG_SIZE_TOO_LARGE, error.INVALID_MSG_SIZE, error.RECORD_LIST_TOO_LARGE)

@@ -86,9 +86,9 @@ class Settings(BaseSettings):
     """When a node that follows is behind the one that learns by more than this many seconds, /readyz says so
     with status 503. With 0 there is no limit."""
     source: Annotated[SourceUrls, NoDecode] = ()
-    """Where a model learns from beside HTTP: topics of Kafka, such as
-    kafka://broker:9092/clicks?format=ndjson&model=default. The flag may be repeated, once for each model. A
-    model that does not exist is created. It needs the extra kafka."""
+    """Where models learn from beside HTTP: topics of Kafka, such as kafka://broker:9092/clicks?model=ads. The
+    flag may be repeated, once for each model. A model that does not exist is created. It needs the extra
+    kafka."""
     source_config: Path | None = None
     """A file with properties of the Kafka client, such as those of TLS and SASL: lines of key=value, or
     TOML."""

@@ -137,6 +137,11 @@ class Flow:
                 reading.cancel()
                 await asyncio.gather(reading, return_exceptions=True)
 
+    @property
+    def passed(self) -> Mapping[tuple[str, int], int]:
+        """By topic and partition, where it is ahead of the journal, as there was nothing to learn."""
+        return {(chunk.topic, chunk.partition): chunk.next for chunk in self._moves.values()}
+
     def stop(self) -> None:
         """Read no more; what is with the learner is learned from."""
         if not self._over.done():
@@ -228,7 +233,12 @@ class Flow:
         future = taken.submit(Origin(runs, skipped=skipped), self._stream)
         self._in_flight.add(future)
         self._in_flight_bytes += nbytes
-        future.add_done_callback(lambda done: self._given_back(done, nbytes, runs))
+        newest_ms = {
+            (chunk.topic, chunk.partition): int(chunk.times[-1])
+            for chunk in (lines.chunk for lines in piece)
+            if chunk.values
+        }
+        future.add_done_callback(lambda done: self._given_back(done, nbytes, runs, newest_ms))
         if self._learner.gathers:  # see stream_pace.SMALL_PIECE
             await self._settle(0)
 
@@ -256,14 +266,20 @@ class Flow:
             self._less.clear()
             await self._less.wait()
 
-    def _given_back(self, future: asyncio.Future[Applied], nbytes: int, runs: Sequence[Run]) -> None:
+    def _given_back(
+        self,
+        future: asyncio.Future[Applied],
+        nbytes: int,
+        runs: Sequence[Run],
+        newest_ms: Mapping[tuple[str, int], int],
+    ) -> None:
         """Take note of what became of a piece."""
         self._in_flight.discard(future)
         self._in_flight_bytes -= nbytes
         self._less.set()
         error = retrieved(future)
         if error is None:
-            self._totals.add(runs)
+            self._totals.add(runs, newest_ms)
         elif not self._over.done() and not future.cancelled():
             self._over.set_exception(error)
 

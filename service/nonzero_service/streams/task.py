@@ -7,6 +7,7 @@ fails, reading begins again where the journal says, and each message is learned 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -112,8 +113,28 @@ class TopicSource:
         return partitions_of(self._served.model.notes)
 
     def lags(self) -> Mapping[tuple[str, int], Lag]:
-        """Return how far each partition is behind, where that is known."""
-        return {} if self._reader is None else self._reader.lags()
+        """Return how far each partition is behind, where that is known: what is read is not learned yet."""
+        if self._reader is None:
+            return {}
+        learned = {(read.topic, read.partition): read.next for read in self.partitions}
+        learned |= {} if self._flow is None else self._flow.passed
+        now_ms = time.time() * 1000
+        return {
+            key: self._lag(lag, learned.get(key), now_ms, key) for key, lag in self._reader.lags().items()
+        }
+
+    def _lag(self, lag: Lag, position: int | None, now_ms: float, key: tuple[str, int]) -> Lag:
+        """Return how far a partition is behind that was learned up to a position."""
+        if position is None or position > lag.position:
+            return lag
+        behind = max(lag.last_stable - position, 0)
+        newest_ms = self.totals.of[key].newest_ms if key in self.totals.of else -1
+        behind_ms = lag.behind_ms
+        if not behind:
+            behind_ms = 0.0
+        elif newest_ms >= 0:
+            behind_ms = max(now_ms - newest_ms, 0.0)
+        return lag._replace(position=position, behind_records=behind, behind_ms=behind_ms)
 
     async def close(self) -> None:
         """Read no more, and return when what is with the learner is learned from. May be called again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nonzero_service.writer.origins import Run
@@ -16,6 +16,8 @@ class Total:
     messages: int = 0
     refused: int = 0
     examples: int = 0
+    newest_ms: int = -1
+    """The time of the message that was learned last; -1 where that is not known."""
 
 
 class Totals:
@@ -27,11 +29,21 @@ class Totals:
         self.messages = 0
         """Of all partitions."""
 
-    def add(self, runs: Sequence[Run]) -> None:
-        """Add what is in the journal now."""
+    def add(self, runs: Sequence[Run], newest_ms: Mapping[tuple[str, int], int]) -> None:
+        """Add what is in the journal now.
+
+        Parameters
+        ----------
+        runs
+            What was read.
+        newest_ms
+            By topic and partition, the time of the last message.
+        """
         for run in runs:
             total = self.of[run.topic, run.partition]
             total.messages += run.messages
             self.messages += run.messages
             total.refused += run.refused
             total.examples += run.examples
+        for key, time_ms in newest_ms.items():
+            self.of[key].newest_ms = time_ms

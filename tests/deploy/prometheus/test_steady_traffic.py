@@ -18,6 +18,15 @@ from service.writer.test_breaker import NDJSON
 pytestmark = needs_promtool
 
 
+OF_SOURCES = {
+    "nonzero_source_lag_seconds",
+    "nonzero_source_messages_total",
+    "nonzero_source_refused_total",
+    "nonzero_source_unstable_messages",
+    "nonzero_source_up",
+}
+"""What a service without a source does not tell."""
+
 OF_SEVERAL_NODES = {
     "nonzero_leader_info",
     "nonzero_replica_lag_seconds",
@@ -48,7 +57,7 @@ def test_steady_traffic_raises_none(serve: Start, scrapes: Scrape) -> None:
     assert service.stop() == 0
     fires(seen, {}, state=".*")
     fires(seen.slower(6), {}, state=".*")
-    assert unscraped(seen) == OF_SEVERAL_NODES | {
+    assert unscraped(seen) == OF_SEVERAL_NODES | OF_SOURCES | {
         "nonzero_rejected_lines_total",
         "nonzero_schema_conflicts_total",
         "nonzero_schema_unseen",
@@ -90,7 +99,7 @@ def test_slips_where_little_comes_raise_none(serve: Start, scrapes: Scrape, tmp_
         assert seen.client.get("/v1/models", headers=nobody).status_code == 401
         seen.take(30)
     fires(seen, {}, state=".*")
-    assert unscraped(seen) <= OF_SEVERAL_NODES | {
+    assert unscraped(seen) <= OF_SEVERAL_NODES | OF_SOURCES | {
         "nonzero_challenger_failed",
         "nonzero_schema_unseen",
         "nonzero_model_recent_calibration",

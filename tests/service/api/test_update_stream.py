@@ -11,10 +11,11 @@ import pytest
 
 from nonzero import Batch
 from nonzero.formats import Parsed
-from nonzero_service.api.update_stream import LARGE_PIECE, SMALL_PIECE, WINDOW, UpdateStream
+from nonzero_service.api.update_stream import UpdateStream
 from nonzero_service.bodies.decoding import PIECE
 from nonzero_service.bodies.reading import Piece
 from nonzero_service.models.served import ServedModel
+from nonzero_service.writer.stream_pace import LARGE_PIECE, SMALL_PIECE, WINDOW
 from nonzero_service.writer.work import Applied
 
 BATCH = Batch([0, 1], [5], labels=[1])

@@ -1,0 +1,95 @@
+"""A broker that is away is told of once; what lets nobody in is an error, and no secret is in either."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import structlog
+
+from kafka import PASSWORD, USER, Broker
+from nonzero_service.kafka.config import KafkaConfig
+from nonzero_service.kafka.errors import SourceRefusedError
+from service.kafka.collecting import reader_of
+from waiting import until_in_loop
+
+
+@pytest.fixture
+def said() -> Any:
+    with structlog.testing.capture_logs() as events:
+        yield events
+
+
+def sasl(broker: Broker, password: str) -> KafkaConfig:
+    properties = {
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": USER,
+        "sasl.password": password,
+    }
+    return KafkaConfig([broker.sasl], properties)
+
+
+def test_a_broker_that_goes_and_comes_is_told_of_once(broker: Broker, said: list[dict[str, Any]]) -> None:
+    topic = broker.topic()
+    broker.produce(topic, [b"a"])
+
+    async def read() -> None:
+        async with reader_of(broker, topic) as found:
+            await found.records(1)
+            assert said == []
+            broker.kill()
+            await until_in_loop(lambda: said)
+            await asyncio.sleep(2)  # it is tried again many times
+            broker.start()
+            broker.produce(topic, [b"b"])
+            await found.records(2)
+            await until_in_loop(lambda: len(said) > 1)
+
+    asyncio.run(read())
+    assert [(event["log_level"], event["event"]) for event in said] == [
+        ("warning", "the client of Kafka complains; what it does is tried again"),
+        ("info", "the brokers of Kafka answer again"),
+    ]
+    assert broker.address in said[0]["reason"]
+
+
+def test_who_has_the_password_is_let_in(broker: Broker, said: list[dict[str, Any]]) -> None:
+    topic = broker.topic()
+    broker.produce(topic, [b"a"])
+
+    async def read() -> None:
+        async with reader_of(broker, topic, config=sasl(broker, PASSWORD)) as found:
+            assert await found.records(1) == [(0, 0, b"a")]
+
+    asyncio.run(read())
+    assert said == []
+
+
+def test_who_has_not_is_told_so(broker: Broker, said: list[dict[str, Any]]) -> None:
+    topic, wrong = broker.topic(), "a wrong one of the tests"
+
+    async def read() -> None:
+        async with reader_of(broker, topic, config=sasl(broker, wrong)) as found:
+            with pytest.raises(SourceRefusedError, match=r"do not let us in: .*Authentication") as caught:
+                await found.take()
+            assert wrong not in str(caught.value)
+            assert "the file that source_config names" in str(caught.value)
+
+    asyncio.run(read())
+    assert wrong not in str(said)
+
+
+def test_a_broker_that_speaks_no_tls_is_told_of(broker: Broker, said: list[dict[str, Any]]) -> None:
+    topic = broker.topic()
+
+    async def read() -> None:
+        config = KafkaConfig([broker.address], {"security.protocol": "SSL"})
+        async with reader_of(broker, topic, config=config) as found:
+            await until_in_loop(lambda: said)
+            assert not found.reader.is_up
+
+    asyncio.run(read())
+    assert "SSL handshake failed" in said[0]["reason"]
+    assert "PLAINTEXT" in said[0]["reason"]

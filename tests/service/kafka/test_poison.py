@@ -1,0 +1,75 @@
+"""What nothing could be learned from goes to a topic of its own, and says where it came from."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import numpy as np
+import pytest
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from kafka import QUIET, Broker
+from nonzero_service.kafka.config import KafkaConfig
+from nonzero_service.kafka.errors import BrokerUnreachableError, TopicMissingError
+from nonzero_service.kafka.poison import PoisonTopic
+from nonzero_service.kafka.reading import Chunk
+from waiting import SECONDS
+
+
+def chunk(*values: bytes | None) -> Chunk:
+    offsets = 100 + 2 * np.arange(len(values))
+    return Chunk("clicks", "id-of-clicks", 3, 90, 200, 0, offsets, offsets, list(values))
+
+
+def sent(broker: Broker, topic: str, number: int) -> list[Message[Any, Any]]:
+    with Consumer({"bootstrap.servers": broker.address, "group.id": "none", **QUIET}) as consumer:
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        return consumer.consume(number, SECONDS)
+
+
+def test_messages_are_there_when_it_returns(broker: Broker) -> None:
+    topic = broker.topic()
+    poison = PoisonTopic(KafkaConfig([broker.address]), topic)
+    messages = chunk(b"good", b"bad", None)
+    asyncio.run(poison.send(messages, {}))
+    asyncio.run(poison.send(messages, {102: "line 1: no label\né", 104: "nothing"}))
+    asyncio.run(poison.send(messages, {102: "x" * 10_000}))
+    one, two, again = sent(broker, topic, 3)
+    assert [message.value() for message in (one, two, again)] == [b"bad", None, b"bad"]
+    assert one.key() == again.key() == b"id-of-clicks/3/102"
+    assert dict(one.headers() or []) == {
+        "nonzero-topic": b"clicks",
+        "nonzero-topic-id": b"id-of-clicks",
+        "nonzero-partition": b"3",
+        "nonzero-offset": b"102",
+        "nonzero-reason": "line 1: no label\né".encode(),
+    }
+    assert len(dict(again.headers() or [])["nonzero-reason"] or b"") == 2000
+
+
+def test_one_that_is_too_large_goes_without_its_value(broker: Broker) -> None:
+    topic = broker.topic(max_message_bytes=1000)
+    poison = PoisonTopic(KafkaConfig([broker.address]), topic)
+    asyncio.run(poison.send(chunk(bytes(2000), b"small"), {100: "large", 102: "small"}))
+    found = {message.key(): message for message in sent(broker, topic, 2)}
+    large = found[b"id-of-clicks/3/100"]
+    assert not large.value()
+    assert dict(large.headers() or [])["nonzero-value"] == b"too large"
+    assert found[b"id-of-clicks/3/102"].value() == b"small"
+
+
+def test_what_cannot_be_sent_is_an_error(broker: Broker) -> None:
+    soon = {"message.timeout.ms": 1000, "topic.metadata.propagation.max.ms": 100}
+    config = KafkaConfig([broker.address], soon)
+    with pytest.raises(TopicMissingError, match="no topic 'nowhere'"):
+        asyncio.run(PoisonTopic(config, "nowhere").send(chunk(b"bad"), {100: "bad"}))
+    topic = broker.topic()
+    poison = PoisonTopic(config, topic)
+    broker.stop_signal()
+    try:
+        with pytest.raises(BrokerUnreachableError, match=f"could not be sent to topic '{topic}'"):
+            asyncio.run(poison.send(chunk(b"bad"), {100: "bad"}))
+    finally:
+        broker.cont()
+    asyncio.run(poison.send(chunk(b"bad"), {100: "bad"}))
