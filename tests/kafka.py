@@ -155,11 +155,15 @@ class Broker:
         Of the broker, beside :data:`SETTINGS`; names have underscores for dots.
     java
         The options of Java; as is quickest, unless they are given.
+    certificate
+        A certificate and its key, for a listener of TLS; None: there is none.
 
     Attributes
     ----------
-    address, sasl
-        ``host:port`` of the listener for everybody, and of the one for :data:`USER` alone.
+    address, sasl, tls
+        ``host:port`` of the listener for everybody, of the one for :data:`USER` alone, and of the one of TLS.
+    certificate
+        As it was given.
     """
 
     _names = itertools.count()
@@ -169,6 +173,7 @@ class Broker:
         place: Path,
         settings: Mapping[str, object] = MappingProxyType({}),
         java: Sequence[str] | None = None,
+        certificate: tuple[Path, Path] | None = None,
     ) -> None:
         self.place = place
         self._java = java
@@ -176,6 +181,12 @@ class Broker:
         self.data = place / "data"
         self._settings = {**SETTINGS, **{name.replace("_", "."): value for name, value in settings.items()}}
         self._ports = dict.fromkeys(("PLAINTEXT", "CONTROLLER", "SASL_PLAINTEXT"), 0)
+        self.certificate = certificate
+        if certificate is not None:
+            self._ports["SSL"] = 0
+            store = place / "keystore.pem"
+            store.write_text("".join(path.read_text() for path in reversed(certificate)))
+            self._settings |= {"ssl.keystore.type": "PEM", "ssl.keystore.location": store}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -187,6 +198,10 @@ class Broker:
         return f"127.0.0.1:{self._ports['SASL_PLAINTEXT']}"
 
     @property
+    def tls(self) -> str:
+        return f"127.0.0.1:{self._ports['SSL']}"
+
+    @property
     def pid(self) -> int:
         assert self._process is not None, "the broker does not run"
         return self._process.pid
@@ -196,6 +211,7 @@ class Broker:
     def start(self) -> None:
         """Begin it, and wait until it serves."""
         assert self._process is None, "the broker runs already"
+        self._forget()
         for _ in range(5):
             new = not self.data.exists()
             if new:
@@ -373,7 +389,7 @@ class Broker:
         return self.producer(queue_buffering_max_messages=2_000_000, message_max_bytes=2**20)
 
     def _forget(self) -> None:
-        """Have another producer send, which knows nothing of topics as they were."""
+        """Have another producer send: it knows nothing of topics as they were, and waits for nothing."""
         self.__dict__.pop("_producer", None)
 
     def produce(
@@ -418,7 +434,9 @@ QUIET: Mapping[str, Any] = {"log_level": 0, "reconnect.backoff.max.ms": 200, "er
 
 
 @contextmanager
-def kafka(*, on_disk: bool = False, **settings: object) -> Iterator[Broker]:
+def kafka(
+    *, on_disk: bool = False, certificate: tuple[Path, Path] | None = None, **settings: object
+) -> Iterator[Broker]:
     """Run a broker.
 
     Parameters
@@ -426,6 +444,8 @@ def kafka(*, on_disk: bool = False, **settings: object) -> Iterator[Broker]:
     on_disk
         Whether its data are kept on a disk, whose speed is to be seen. Otherwise they are in memory, where
         there is room.
+    certificate
+        A certificate and its key, for a listener of TLS; None: there is none.
     settings
         Of the broker; names have underscores for dots.
     """
@@ -434,7 +454,7 @@ def kafka(*, on_disk: bool = False, **settings: object) -> Iterator[Broker]:
     with tempfile.TemporaryDirectory(
         dir=MEMORY if in_memory else None, prefix="nonzero-kafka-", ignore_cleanup_errors=True
     ) as directory:
-        broker = Broker(Path(directory), settings)
+        broker = Broker(Path(directory), settings, certificate=certificate)
         try:
             broker.start()
             yield broker

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from fork_server import Child, fork_server
 from kafka import Broker, kafka
 from plain_http import client_of
 from postgres import Cluster, postgresql
+from service.certificates import certificate
 from service.clock import Clock
 from shared_database import Hooked
 from waiting import SECONDS, until
@@ -344,8 +346,9 @@ def breakable() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def shared_broker() -> Iterator[Broker]:
-    with kafka() as broker:
+def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    made = certificate(tmp_path_factory.mktemp("certificate")) if shutil.which("openssl") else None
+    with kafka(certificate=made) as broker:
         yield broker
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from confluent_kafka import KafkaError
 
 _CHANGED: Final = re.compile(r"Topic (\S+) changed id from (\S+) to (\S+)$")
+
+CALM_SECONDS: Final = 3.0
+"""So long nothing is complained of before what was said is forgotten: of several brokers one may be away."""
 
 _USELESS: Final = frozenset({"CONFWARN", "REQTMOUT"})
 """That a property is of another kind of client; that a request took too long, which is tried again."""
@@ -46,6 +50,7 @@ class ClientLog:
         self._topic_changed = topic_changed
         self._log = structlog.get_logger("kafka")
         self._said: set[str] = set()
+        self._complained_at = 0.0
         self._lock = threading.Lock()
 
     def log(self, level: int, _form: str, *said: str) -> None:
@@ -101,14 +106,16 @@ class ClientLog:
         return bool(self._said)
 
     def back(self) -> None:
-        """Take note that the brokers answer; say so, if anything else was said."""
+        """Take note that the brokers answer; say so, if anything else was said, and is said no more."""
         with self._lock:
-            was, self._said = self._said, set()
-        if was:
-            incidentally(self._log.info, "the brokers of Kafka answer again")
+            if not self._said or time.monotonic() < self._complained_at + CALM_SECONDS:
+                return
+            self._said = set()
+        incidentally(self._log.info, "the brokers of Kafka answer again")
 
     def _say(self, about: str, text: str) -> None:
         with self._lock:
+            self._complained_at = time.monotonic()
             if about in self._said:
                 return
             self._said.add(about)

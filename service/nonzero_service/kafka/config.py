@@ -166,9 +166,10 @@ class KafkaConfig:
             return make({**properties, **told})
         except (KafkaException, TypeError, ValueError) as error:
             said = error.args[0].str() if isinstance(error, KafkaException) else str(error)
+            said = _without(said, self._properties.values())
             raise SourceConfigError(
-                f"the client of Kafka does not take its properties: {_without(said, self._properties.values())}; mend the "
-                "file that source_config names"
+                f"the client of Kafka does not take its properties: {said}; mend the file that source_config "
+                "names"
             ) from None
 
 

@@ -65,6 +65,10 @@ class PoisonTopic:
         if reasons:
             await asyncio.to_thread(self._send, chunk, reasons)
 
+    async def close(self) -> None:
+        """Let go of the brokers; what was sent is there. It may be used again."""
+        self._producer = None
+
     def _send(self, chunk: Chunk, reasons: Mapping[int, str]) -> None:
         with self._lock:
             producer = self._producer = self._producer or self._config.producer(self._log)

@@ -143,7 +143,10 @@ class Poller:
 
         self.readings: Mapping[Partition, PartitionReading] = {}
         """What is read; another mapping takes its place where a partition is added."""
+        self.answered_at = 0.0
+        """When brokers have answered last, by the monotonic clock."""
         self.log = ClientLog(config.without_values, self._topic_changed)
+        self._brokers = ",".join(config.brokers)
         self._plan = plan
         self._backlog = backlog
         self._ids: dict[str, str] = {}
@@ -203,8 +206,8 @@ class Poller:
         for key, reading in readings.items():  # named at once, and not when the client finds out
             if reading.begun and not starts[key].offset <= reading.next <= ends[key].offset:
                 self._passed(reading, starts[key].offset, ends[key].offset)
-        self._watch_at = time.monotonic() + WATCH_SECONDS
-        self.log.back()
+        self.answered_at = time.monotonic()
+        self._watch_at = self.answered_at + WATCH_SECONDS
         return True
 
     def _reading(self, topic: str, number: int, start: int) -> PartitionReading:
@@ -235,7 +238,7 @@ class Poller:
                 meant = unanswered(topic, error)
                 if meant is not None:
                     raise meant
-                self.log.away(text_of(error))
+                self.log.away(f"{self._brokers}: {text_of(error)}")
             if len(answers) == len(asked):
                 return answers
             self._rest(WAIT_SECONDS)
@@ -273,8 +276,6 @@ class Poller:
             self._hand_out(messages)
             for message in wrong:
                 self._mend(message)
-            if messages and self.log.is_away:
-                self.log.back()
         self._watch()
 
     def _consume(self) -> list[Message]:
@@ -414,9 +415,10 @@ class Poller:
             elif meant is not None:
                 raise meant
             else:
-                self.log.away(text_of(error))
+                self.log.away(f"{self._brokers}: {text_of(error)}")
             return False
         self._misses = 0
+        self.answered_at = time.monotonic()
         self.log.back()
         for topic, state in found.items():
             if state.topic_id != self._ids[topic]:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MOST_BYTES: Final = 16 << 20
 """So much may wait to be taken. The client holds some more of what it has fetched."""
 
+SILENT_SECONDS: Final = 10.0
+"""Brokers are not up that have said nothing for so long."""
+
 
 class TopicReader:
     """Reads topics from some positions on. Used on an event loop; a thread of its own polls the client.
@@ -102,7 +105,8 @@ class TopicReader:
     @property
     def is_up(self) -> bool:
         """Whether brokers answer, and partitions are read."""
-        return self._thread.is_alive() and bool(self._poller.readings) and not self._poller.log.is_away
+        answered = time.monotonic() < self._poller.answered_at + SILENT_SECONDS
+        return answered and bool(self._poller.readings) and self._thread.is_alive()
 
     def lags(self) -> Mapping[tuple[str, int], Lag]:
         """Return how far each partition is behind, by topic and partition, as it was seconds ago."""

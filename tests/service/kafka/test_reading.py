@@ -220,20 +220,36 @@ def test_the_end_of_a_topic_is_remembered_where_it_is_begun(broker: Broker) -> N
     asyncio.run(read())
 
 
-async def _killed(broker: Broker, while_away: Callable[[], Awaitable[object]]) -> None:
-    broker.kill()
-    await while_away()
-    broker.start()
+def test_a_broker_that_was_killed_is_used_again(broker: Broker, said: list[dict[str, Any]]) -> None:
+    """Each record comes once, in its order; that the broker is away is said once."""
+
+    async def away(found: Collected) -> None:
+        broker.kill()
+        await until_in_loop(lambda: said)
+        await found.take()
+        broker.start()
+        await found.records(2 * 5000)
+        await until_in_loop(lambda: len(said) > 1)
+
+    through_an_absence(broker, away)
+    assert [(event["log_level"], event["event"]) for event in said] == [
+        ("warning", "the client of Kafka complains; what it does is tried again"),
+        ("info", "the brokers of Kafka answer again"),
+    ]
+    assert broker.address in said[0]["reason"]
 
 
-async def _stopped(broker: Broker, while_away: Callable[[], Awaitable[object]]) -> None:
-    broker.stop_signal()
-    await while_away()
-    broker.cont()
+def test_a_broker_that_was_stopped_is_used_again(broker: Broker) -> None:
+    async def away(found: Collected) -> None:
+        broker.stop_signal()
+        await found.take()
+        broker.cont()
+
+    through_an_absence(broker, away)
 
 
-@pytest.mark.parametrize("away", [_killed, _stopped])
-def test_a_broker_that_was_away_is_used_again(broker: Broker, away: Any) -> None:
+def through_an_absence(broker: Broker, away: Callable[[Collected], Awaitable[object]]) -> None:
+    """Read two partitions, in the middle of which a broker goes away."""
     topic = broker.topic(partitions=2)
     values = [b"%05d" % number for number in range(5000)]
 
@@ -241,12 +257,11 @@ def test_a_broker_that_was_away_is_used_again(broker: Broker, away: Any) -> None
         async with reader_of(broker, topic, most_bytes=2**10) as found:
             for partition in range(2):
                 broker.produce(topic, values, partition=partition)
-            await found.records(100)  # it is in the middle
-            await away(broker, lambda: found.take())
+            await found.records(100)
+            await away(found)
             for partition in range(2):
                 broker.produce(topic, [b"after"], partition=partition)
-            records = await found.records(2 * 5001)
-            assert records == [
+            assert await found.records(2 * 5001) == [
                 (partition, offset, value)
                 for partition in range(2)
                 for offset, value in enumerate([*values, b"after"])
@@ -259,7 +274,7 @@ def test_a_broker_that_was_away_is_used_again(broker: Broker, away: Any) -> None
 def test_a_broker_that_is_away_at_the_start_is_waited_for(broker: Broker) -> None:
     topic = broker.topic()
     broker.produce(topic, [b"there"])
-    broker.stop()
+    broker.kill()
 
     async def read() -> None:
         async with reader_of(broker, topic) as found:
