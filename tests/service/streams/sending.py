@@ -15,7 +15,9 @@ from kafka import QUIET
 from topic_books import example
 from waiting import SECONDS
 
-__all__ = ["Producers"]
+__all__ = ["POISON", "Producers"]
+
+POISON = b"this is no example"
 
 FIRST = 7
 """The first slot: those below are shared by all messages."""
@@ -34,12 +36,15 @@ class Producers:
         Where to.
     rate
         Messages a second of each.
+    poison
+        One of so many messages cannot be read; 0: all can.
     """
 
-    def __init__(self, address: str, topic: str, partitions: int, rate: int) -> None:
+    def __init__(self, address: str, topic: str, partitions: int, rate: int, poison: int = 0) -> None:
         self._address = address
         self._topic = topic
         self._rate = rate
+        self._poison = poison
         self._partitions = itertools.cycle(range(partitions))
         self._slots = itertools.count(FIRST)
         self._ending = threading.Event()
@@ -91,7 +96,8 @@ class Producers:
 
     def _give(self, producer: Producer, count: int) -> None:
         for slot in itertools.islice(self._slots, count):
-            producer.produce(self._topic, example(slot), partition=next(self._partitions))
+            value = POISON if self._poison and slot % self._poison == 0 else example(slot)
+            producer.produce(self._topic, value, partition=next(self._partitions))
         producer.poll(0)
 
     def _send(self) -> None:
