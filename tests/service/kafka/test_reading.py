@@ -119,7 +119,7 @@ def test_an_open_transaction_holds_back_what_is_behind_it(broker: Broker) -> Non
             assert lag.unstable_records == 5
             producer.commit_transaction()
             assert [value for *_, value in await found.records(5)] == [b"open"] + [b"behind"] * 4
-            await until_in_loop(lambda: found.reader.lags()[topic, 0] == (6, 6, 6, 0, 0.0))
+            await until_in_loop(lambda: found.reader.lags()[topic, 0] == (6, 6, 6, 0, 0.0, 0))
 
     asyncio.run(read())
 
@@ -342,6 +342,6 @@ def test_lags_tell_how_far_behind_it_is(broker: Broker) -> None:
             assert lag.behind_records == 5000 - lag.position > 0
             assert lag.behind_ms == pytest.approx(3_600_000, abs=60_000)
             await found.records(5000)
-            assert found.reader.lags()[topic, 0] == (5000, 5000, 5000, 0, 0.0)
+            assert found.reader.lags()[topic, 0] == (5000, 5000, 5000, 0, 0.0, 0)
 
     asyncio.run(read())
