@@ -118,7 +118,8 @@ class TopicReader:
             behind = stable - reading.next
             age = None if behind and reading.newest_ms < 0 else float(behind and now - reading.newest_ms)
             high = max(reading.high_watermark, stable)
-            lags[key] = Lag(reading.next, high, stable, behind, age)
+            # Whose clock is ahead has sent nothing that will be read before it was sent.
+            lags[key] = Lag(reading.next, high, stable, behind, age and max(age, 0.0))
         return lags
 
     async def close(self) -> None:

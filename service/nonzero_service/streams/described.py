@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nonzero_service.kafka.records import Lag
 from nonzero_service.streams.task import TopicSource
 from nonzero_service.writer.origins import PartitionRead
 
@@ -30,14 +31,13 @@ def described(source: TopicSource) -> dict[str, Any]:
         "refused": sum(one.refused for one in source.partitions),
         "lag_messages": sum(lag.behind_records for lag in lags.values()) if lags else None,
         "lag_seconds": max(seconds) if seconds else None,
-        "partitions": [_partition(source, key, read.get(key)) for key in sorted({*read, *lags})],
+        "partitions": [_partition(key, read.get(key), lags.get(key)) for key in sorted({*read, *lags})],
         "refusals": [refusal._asdict() for refusal in source.refusals.newest],
     }
 
 
-def _partition(source: TopicSource, key: tuple[str, int], read: PartitionRead | None) -> dict[str, Any]:
+def _partition(key: tuple[str, int], read: PartitionRead | None, lag: Lag | None) -> dict[str, Any]:
     """Return what is told of a partition, of which the journal may know nothing yet."""
-    lag = source.lags().get(key)
     behind_ms = None if lag is None else lag.behind_ms
     return {
         "topic": key[0],

@@ -64,6 +64,9 @@ class KeepsPoison(Protocol):
     async def send(self, chunk: Chunk, reasons: Mapping[int, str]) -> None:
         """Keep the messages of some offsets, and why; return when they are safe."""
 
+    async def close(self) -> None:
+        """Wait no longer for what is not safe yet."""
+
 
 class Flow:
     """The messages of one source between its reader and its learner. Used on the event loop.
@@ -182,7 +185,8 @@ class Flow:
                 chunk = chunk._replace(first=moved.first)
             elif moved is not None:
                 worthwhile.append(moved)
-            if chunk.values or chunk.lost is not None:
+            begins = chunk.first == chunk.next  # else a kill would have it begin elsewhere
+            if chunk.values or chunk.lost is not None or begins:
                 worthwhile.append(chunk)
             else:
                 if not self._moves:
@@ -222,7 +226,7 @@ class Flow:
         nbytes = taken.nbytes + PIECE_BYTES
         await self._settle(WINDOW - nbytes)
         await self._learner.room(taken.nbytes)
-        if self._over.done():
+        if not self._is_well():
             return
         runs = tuple(
             _run_of(lines.chunk, refused, examples)
