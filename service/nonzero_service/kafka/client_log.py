@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 _CHANGED: Final = re.compile(r"Topic (\S+) changed id from (\S+) to (\S+)$")
 
+_AFTER: Final = re.compile(r" \(after \d+ms in state [^()]*(\([^()]*\)[^()]*)?\)")
+"""How long a try took: other words each time for the same."""
+
+_NOT_LET_IN: Final = re.compile(r"SASL authentication error|certificate verify failed")
+"""Stands in what is a failure too, which is told by whoever waits for records."""
+
 CALM_SECONDS: Final = 3.0
 """So long nothing is complained of before what was said is forgotten: of several brokers one may be away."""
 
@@ -67,7 +73,7 @@ class ClientLog:
         if about == "METADATA":
             if self._topic_changed and (found := _CHANGED.search(text)):
                 self._topic_changed(found[1], found[3])
-        elif level >= logging.WARNING and about not in _USELESS:
+        elif level >= logging.WARNING and about not in _USELESS and not _NOT_LET_IN.search(text):
             self._say(about, text)
 
     def error(self, error: KafkaError) -> None:
@@ -82,7 +88,7 @@ class ClientLog:
 
         if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
             self.failure = SourceRefusedError(
-                f"the brokers do not let us in: {self._without_values(error.str())}; look at "
+                f"the brokers do not let us in: {self._without_values(_AFTER.sub('', error.str()))}; look at "
                 "security.protocol, the user and the certificates in the file that source_config names"
             )
         elif error.fatal():

@@ -66,8 +66,10 @@ class PoisonTopic:
             await asyncio.to_thread(self._send, chunk, reasons)
 
     async def close(self) -> None:
-        """Let go of the brokers; what was sent is there. It may be used again."""
-        self._producer = None
+        """Let go of the brokers, and wait no longer for what they have not taken. It may be used again."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.purge()
 
     def _send(self, chunk: Chunk, reasons: Mapping[int, str]) -> None:
         with self._lock:

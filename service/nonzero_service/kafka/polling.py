@@ -108,6 +108,7 @@ class Poller:
                         self._turn()
             finally:
                 self._consumer.close()
+                self._queries.close()  # not when a cycle is found: each try has a reader of its own
         except BaseException as error:  # noqa: BLE001 - whoever waits for records is told
             self._backlog.fail(error)
 

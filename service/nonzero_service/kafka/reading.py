@@ -116,13 +116,10 @@ class TopicReader:
         for key, reading in self._poller.readings.items():
             stable = max(reading.last_stable, reading.next)
             behind = stable - reading.next
-            age = (
-                None
-                if behind and reading.newest_ms < 0
-                else float(behind and max(now - reading.newest_ms, 0))
-            )
+            age = None if behind and reading.newest_ms < 0 else float(behind and now - reading.newest_ms)
             high = max(reading.high_watermark, stable)
-            lags[key] = Lag(reading.next, high, stable, behind, age, reading.start)
+            # Whose clock is ahead has sent nothing that will be read before it was sent.
+            lags[key] = Lag(reading.next, high, stable, behind, age and max(age, 0.0), reading.start)
         return lags
 
     async def close(self) -> None:

@@ -51,6 +51,10 @@ class TopicQueries:
         self._earliest, self._latest = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
         self._partition = TopicPartition
 
+    def close(self) -> None:
+        """Let go of the brokers: the threads and connections of who is asked end with it."""
+        del self._admin
+
     def describe(self) -> Mapping[str, Future[Any]]:
         """Ask for the ids of the topics, and their partitions."""
         return self._admin.describe_topics(self._topics, request_timeout=ANSWER_SECONDS)

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from nonzero_service.bodies.reading import Bodies
 from nonzero_service.kafka.records import Chunk, Lag
-from nonzero_service.streams.pieces import Lines, cut, halves, lines_of
+from nonzero_service.streams.pieces import Lines, cut, halves, lines_of, size_of
 from nonzero_service.streams.refusals import RefusedLines
 from nonzero_service.streams.state import SourceState
 from nonzero_service.streams.taking import TakenPiece, Taker
@@ -63,6 +63,9 @@ class KeepsPoison(Protocol):
 
     async def send(self, chunk: Chunk, reasons: Mapping[int, str]) -> None:
         """Keep the messages of some offsets, and why; return when they are safe."""
+
+    async def close(self) -> None:
+        """Wait no longer for what is not safe yet."""
 
 
 class Flow:
@@ -199,8 +202,11 @@ class Flow:
 
     async def _give_all(self, chunks: Sequence[Chunk]) -> None:
         """Give chunks to the learner, in pieces."""
-        for topic, of_topic in groupby(chunks, key=lambda chunk: chunk.topic):
-            for piece in cut(of_topic, piece_bytes(self._learner)):
+        for topic, run in groupby(chunks, key=lambda chunk: chunk.topic):
+            of_topic = list(run)
+            size = sum(map(size_of, of_topic))
+            pieces = cut(of_topic, piece_bytes(self._learner))
+            while piece := await self._bodies.offload(size, next, pieces, None):
                 if self._over.done():
                     return
                 await self._until_learning()
@@ -225,7 +231,7 @@ class Flow:
             await self._refuse(piece, taken)
         await self._settle(WINDOW - taken.nbytes - PIECE_BYTES)
         await self._learner.room(taken.nbytes)
-        if self._over.done():
+        if not self._is_well():
             return
         self._submit(piece, taken)
         if self._learner.gathers:  # see stream_pace.SMALL_PIECE

@@ -85,20 +85,33 @@ def parted(chunk: Chunk, place: int) -> tuple[Chunk, Chunk]:
     )
 
 
+def size_of(chunk: Chunk) -> int:
+    """Return how many bytes the messages of a chunk come to as lines, but for ends that some have already."""
+    try:
+        return sum(map(len, chunk.values)) + len(chunk.values)  # type: ignore[arg-type]
+    except TypeError:
+        values = values_of(chunk)
+        return sum(map(len, values)) + len(values)
+
+
 def cut(chunks: Iterable[Chunk], most: int) -> Iterator[list[Lines]]:
-    """Yield chunks in pieces of about `most` bytes at most; a message that is longer is one of its own."""
+    """Yield chunks in pieces of about `most` bytes at most; a message that is longer is one of its own.
+
+    Messages are copied when they are in a piece, and once: each step takes time by its own piece.
+    """
     piece: list[Lines] = []
     size = 0
     waiting = list(chunks)[::-1]
     while waiting:
-        lines = lines_of(waiting.pop())
-        if len(lines.data) > most and len(lines.chunk.values) > 1:
-            waiting += reversed(halves(lines.chunk))
+        chunk = waiting.pop()
+        more = size_of(chunk)
+        if more > most and len(chunk.values) > 1:
+            waiting += reversed(halves(chunk))
             continue
-        if piece and size + len(lines.data) > most:
+        if piece and size + more > most:
             yield piece
             piece, size = [], 0
-        piece.append(lines)
-        size += len(lines.data)
+        piece.append(lines_of(chunk))
+        size += more
     if piece:
         yield piece

@@ -150,6 +150,8 @@ class TopicSource:
         if self._flow is not None:
             self._flow.stop()
         await asyncio.wait((self._task,), timeout=CLOSE_SECONDS)
+        if self._poison is not None:
+            await self._poison.close()
         self._task.cancel()  # it waits for a broker; what is with the learner is waited for all the same
         await asyncio.wait((self._task,))
 

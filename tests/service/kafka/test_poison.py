@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from nonzero_service.kafka.config import KafkaConfig
 from nonzero_service.kafka.errors import BrokerUnreachableError, TopicMissingError
 from nonzero_service.kafka.poison import PoisonTopic
 from nonzero_service.kafka.reading import Chunk
-from waiting import SECONDS
+from waiting import SECONDS, until_in_loop
 
 
 def chunk(*values: bytes | None) -> Chunk:
@@ -73,3 +74,28 @@ def test_what_cannot_be_sent_is_an_error(broker: Broker) -> None:
     finally:
         broker.cont()
     asyncio.run(poison.send(chunk(b"bad"), {100: "bad"}))
+
+
+def test_who_closes_it_waits_for_no_broker(broker: Broker) -> None:
+    topic = broker.topic()
+    poison = PoisonTopic(KafkaConfig([broker.address]), topic)
+
+    async def close_meanwhile() -> None:
+        await poison.send(chunk(b"first"), {100: "bad"})
+        broker.stop_signal()
+        sending = asyncio.create_task(poison.send(chunk(b"second"), {100: "bad"}))
+        await until_in_loop(lambda: len(poison._producer or ()))
+        begun = time.monotonic()
+        await poison.close()
+        with pytest.raises(BrokerUnreachableError):
+            await asyncio.wait_for(sending, SECONDS)
+        assert time.monotonic() - begun < MESSAGE_SECONDS / 2
+
+    asyncio.run(close_meanwhile())
+    broker.cont()
+    asyncio.run(poison.send(chunk(b"third"), {100: "bad"}))
+    assert sent(broker, topic, 2)[-1].value() in (b"second", b"third")
+
+
+MESSAGE_SECONDS = 30
+"""So long a message is tried to be sent."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from confluent_kafka import Consumer
 
 from kafka import QUIET, Broker
 from nonzero_service.errors import ClosedError
+from nonzero_service.kafka.errors import TopicMissingError
 from service.kafka.collecting import Collected, reader_of, records_of
 from waiting import until, until_in_loop
 
@@ -345,3 +348,27 @@ def test_lags_tell_how_far_behind_it_is(broker: Broker) -> None:
             assert found.reader.lags()[topic, 0] == (5000, 5000, 5000, 0, 0.0, 0)
 
     asyncio.run(read())
+
+
+def test_readers_that_fail_leave_no_thread_and_no_connection(broker: Broker) -> None:
+    """A topic that is not there is tried for as long as it takes; what is in a cycle is found late."""
+
+    async def fail() -> None:
+        async with reader_of(broker, "nowhere") as found:
+            with pytest.raises(TopicMissingError):
+                await found.take()
+
+    def held() -> tuple[int, int]:
+        return len([*Path("/proc/self/task").iterdir()]), len([*Path("/proc/self/fd").iterdir()])
+
+    asyncio.run(fail())
+    gc.collect()
+    gc.disable()
+    try:
+        before = held()
+        for _ in range(4):
+            asyncio.run(fail())
+        after = held()
+    finally:
+        gc.enable()
+    assert all(now <= was + 3 for now, was in zip(after, before, strict=True)), (before, after)

@@ -176,6 +176,24 @@ def test_what_was_aborted_is_passed_over_and_a_stop_remembers_that(broker: Broke
     assert (read["position"], read["messages"]) == (102, 50)  # with the two markers
 
 
+def test_a_kill_changes_nothing_of_where_the_newest_messages_begin(broker: Broker, start: Start) -> None:
+    """Neither is a partition's past read since another is known, nor what came meanwhile passed over."""
+    topic = broker.topic(partitions=2)
+    for partition in range(2):
+        broker.produce(topic, examples(50), partition=partition)
+    address = f"kafka://{broker.address}/{topic}?format=vw&start=latest"
+    running = start(source=address).until_ready()
+    until(lambda: len(source(running)["partitions"]) == 2, lambda: source(running))
+    broker.produce(topic, examples(1))
+    until_read(running, 1)
+    running.kill()
+    broker.produce(topic, examples(3), partition=1)
+    running = start(source=address).until_ready()
+    until_read(running, 4)
+    until(lambda: source(running)["lag_messages"] == 0, lambda: source(running))
+    assert [one["messages"] for one in source(running)["partitions"]] == [1, 3]
+
+
 def test_a_pause_stops_reading_until_somebody_ends_it(broker: Broker, start: Start) -> None:
     topic = broker.topic()
     running = start(source=f"kafka://{broker.address}/{topic}?format=vw").until_ready()
