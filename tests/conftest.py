@@ -15,14 +15,16 @@ import pytest
 from hypothesis import settings
 
 from reporting import FIGURE, Figure, Report
+from thoroughly import ALL, QUICK, SHARE, THOROUGH
 
 # Hundreds of processes import the same modules: none is to compile them anew, whatever the environment says.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 # How long an example takes on a busy machine says nothing of the code.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+settings.register_profile(THOROUGH, deadline=None, max_examples=ALL)
+settings.register_profile(QUICK, deadline=None, max_examples=ALL // SHARE)
+settings.load_profile(QUICK)
 
 collect_ignore = ["kernels.py"]  # whose library knows it by this name alone, and which holds no doctest
 
