@@ -71,6 +71,9 @@ class NoTopic:
     async def send(self, chunk: Chunk, reasons: Mapping[int, str]) -> None:  # noqa: ARG002 - as it is called
         raise TopicMissingError("errors")
 
+    async def close(self) -> None:
+        pass
+
 
 class Read(NamedTuple):
     """What came of a flow."""
