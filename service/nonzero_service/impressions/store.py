@@ -334,7 +334,9 @@ class ImpressionStore:
     def _enter_part(self, predictions: PredictedRows) -> list[Kept]:
         """Enter predictions that were made at one time."""
         kept: list[Kept] = []
-        self._last_ms = max(self._last_ms, predictions.time_ms)
+        before = self._last_ms
+        self._undo.append(lambda: setattr(self, "_last_ms", before))
+        self._last_ms = max(before, predictions.time_ms)
         predictions = predictions._replace(time_ms=self._last_ms)
         size, start, entered = predictions.rows.size, 0, 0
         while start < size:
