@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -26,8 +26,57 @@ MOST_BYTES: Final = 16 << 20
 LOOK_SECONDS: Final = 0.2
 """So often it is looked how far the topics are."""
 
+LAST_MS: Final = 1 << 62
+"""No time is later."""
+
 UP_SECONDS: Final = 10.0
 """So long after the brokers were away it is not known yet where the topics end."""
+
+
+RECORD_BYTES: Final = 100
+"""What a record takes beside what it holds."""
+
+
+class _Kept(NamedTuple):
+    """A chunk that is kept back, and what is asked of it each time: to look at its records costs more."""
+
+    chunk: Chunk
+    size: int
+    least_ms: int
+    """The least time of its records, -1 where one has none."""
+    most_ms: int
+    """The greatest of them."""
+
+    @classmethod
+    def of(cls, chunk: Chunk) -> _Kept:
+        """Look at a chunk."""
+        size = sum(len(value or b"") for value in chunk.values) + RECORD_BYTES * len(chunk.values)
+        if not chunk.times.size:
+            return cls(chunk, size, -1, -1)
+        return cls(chunk, size, int(chunk.times.min()), int(chunk.times.max()))
+
+    def head(self, latest_ms: int) -> int | None:
+        """Return the least time of its records that can be right; None where none can."""
+        if 0 <= self.least_ms <= latest_ms:
+            return self.least_ms
+        times = self.chunk.times[(self.chunk.times >= 0) & (self.chunk.times <= latest_ms)]
+        return int(times.min()) if times.size else None
+
+    def cut(self, limit_ms: int, latest_ms: int) -> tuple[Chunk | None, _Kept | None]:
+        """Cut it behind its last record of a time; one that is not to be believed is of any time."""
+        chunk = self.chunk
+        if not chunk.values or self.most_ms <= limit_ms:
+            return chunk, None
+        if limit_ms < self.least_ms and self.most_ms <= latest_ms:
+            return None, self
+        within = np.flatnonzero((chunk.times <= limit_ms) | (chunk.times > latest_ms))
+        place = int(within[-1]) + 1 if within.size else 0
+        if place == len(chunk.values):
+            return chunk, None
+        if not place:
+            return None, self
+        before, after = parted(chunk, place)
+        return before, _Kept.of(after)
 
 
 class _Topic:
@@ -36,7 +85,7 @@ class _Topic:
     def __init__(self, name: str, reader: ReadsTopics) -> None:
         self.name = name
         self.reader = reader
-        self.chunks: list[Chunk] = []
+        self.kept: list[_Kept] = []
         self._reading: asyncio.Task[list[Chunk]] | None = None
         self._size = 0
 
@@ -57,8 +106,9 @@ class _Topic:
         """Take what was read."""
         if self._reading is not None and self._reading.done():
             reading, self._reading = self._reading, None
-            self.chunks += reading.result()
-            self._measure()
+            came = [_Kept.of(chunk) for chunk in reading.result()]
+            self.kept += came
+            self._size += sum(one.size for one in came)
 
     def until(self, limit_ms: int, latest_ms: int) -> list[Chunk]:
         """Take out what was recorded until a time, in the order of each partition.
@@ -66,35 +116,32 @@ class _Topic:
         What is recorded after `latest_ms` cannot be right, and is passed over.
         """
         given: list[Chunk] = []
-        kept: list[Chunk] = []
+        kept: list[_Kept] = []
         shut: set[int] = set()
-        for chunk in self.chunks:
-            before: Chunk | None = chunk
-            after: Chunk | None = None
-            if chunk.partition in shut:
-                before, after = None, chunk
-            else:
-                before, after = _cut(chunk, limit_ms, latest_ms)
+        for one in self.kept:
+            partition = one.chunk.partition
+            before, after = (None, one) if partition in shut else one.cut(limit_ms, latest_ms)
             if before is not None:
                 given.append(before)
             if after is not None:
                 kept.append(after)
-                shut.add(chunk.partition)
-        self.chunks = kept
-        self._measure()
+                shut.add(partition)
+        self.kept = kept
+        self._size = sum(one.size for one in kept)
         return given
 
     def heads(self, latest_ms: int) -> Mapping[int, int]:
         """Return the least time of the first records that wait, by partition."""
         heads: dict[int, int] = {}
-        for chunk in self.chunks:
-            times = chunk.times[(chunk.times >= 0) & (chunk.times <= latest_ms)]
-            if times.size:
-                heads.setdefault(chunk.partition, int(times.min()))
+        for one in self.kept:
+            if one.chunk.partition not in heads and (head := one.head(latest_ms)) is not None:
+                heads[one.chunk.partition] = head
         return heads
 
-    def _measure(self) -> None:
-        self._size = sum(len(value or b"") + 100 for chunk in self.chunks for value in chunk.values)
+    @property
+    def partitions(self) -> set[int]:
+        """The partitions of which records wait."""
+        return {one.chunk.partition for one in self.kept if one.chunk.values}
 
     async def close(self) -> None:
         """End what reads."""
@@ -184,43 +231,49 @@ class TopicsInStep:
             return self._first_of(self._topics[0], self._wait_ms // 2)
         impressions, clicks = self._topics
         given: list[Chunk] = []
-        if impressions.chunks:
-            given += self._until(impressions, clicks, self._wait_ms)
-        if clicks.chunks:
+        if impressions.kept:
+            # Not far ahead of the slowest partition of their own either: times never go back where they are
+            # kept, so those that come behind would be later than they were.
+            given += self._until(impressions, clicks, self._wait_ms, self._slowest(impressions))
+        if clicks.kept:
             given += self._until(clicks, impressions, self._wait_ms // 2)
-        if not given and impressions.chunks and (impressions.is_full or clicks.is_full):
+        if not given and impressions.kept and (impressions.is_full or clicks.is_full):
             # Partitions of one topic are far apart: an impression that comes early costs less than a click.
             given += self._first_of(impressions, self._wait_ms)
         return given
 
-    def _until(self, topic: _Topic, other: _Topic, ahead_ms: int) -> list[Chunk]:
-        """Take out of a topic what is so far ahead of another one at most."""
+    def _until(
+        self, topic: _Topic, other: _Topic, ahead_ms: int, own_ms: int | None = LAST_MS
+    ) -> list[Chunk]:
+        """Take out of a topic what is so far ahead of another, and of its own slowest partition, at most."""
         watermark = self._event_time.watermark
+        if own_ms is None:
+            return []
         if watermark.is_at_end(other.name):
-            return self._first_of(topic, ahead_ms)
+            return self._first_of(topic, ahead_ms, own_ms)
         reached = watermark.slowest(other.name, other.heads(self._latest_ms))
         if reached is None:
             return []
         self._event_time.limits[topic.name] = reached + ahead_ms
-        return topic.until(reached + ahead_ms, self._latest_ms)
+        return topic.until(min(reached, own_ms) + ahead_ms, self._latest_ms)
 
-    def _first_of(self, topic: _Topic, span_ms: int) -> list[Chunk]:
+    def _slowest(self, topic: _Topic) -> int | None:
+        """Return how far the slowest partition of a topic has come of which more is to come.
+
+        None where one has yet to come at all. One whose records have no times keeps nobody waiting.
+        """
+        come: dict[int, int | None] = dict(self._event_time.watermark.unread(topic.name))
+        come |= dict.fromkeys(topic.partitions, LAST_MS)
+        come |= topic.heads(self._latest_ms)
+        known = [one for one in come.values() if one is not None]
+        return min(known, default=LAST_MS) if len(known) == len(come) else None
+
+    def _first_of(self, topic: _Topic, span_ms: int, own_ms: int = LAST_MS) -> list[Chunk]:
         """Take out of a topic what was recorded first, for so long: its windows end on the way."""
         self._event_time.limits.pop(topic.name, None)
-        first = min(topic.heads(self._latest_ms).values(), default=0)
+        first = min([own_ms, *topic.heads(self._latest_ms).values()])
         return topic.until(first + span_ms, self._latest_ms)
 
     @property
     def _latest_ms(self) -> int:
         return self._event_time.now_ms + SLACK_MS
-
-
-def _cut(chunk: Chunk, limit_ms: int, latest_ms: int) -> tuple[Chunk | None, Chunk | None]:
-    """Cut a chunk behind its last record of a time; one that is not to be believed is of any time."""
-    if not chunk.values:
-        return chunk, None
-    within = np.flatnonzero((chunk.times <= limit_ms) | (chunk.times > latest_ms))
-    place = int(within[-1]) + 1 if within.size else 0
-    if place == len(chunk.values):
-        return chunk, None
-    return (None, chunk) if not place else parted(chunk, place)

@@ -73,6 +73,17 @@ class Watermark:
         ended = [times.at_end for (name, _), times in self._partitions.items() if name == topic]
         return bool(ended) and all(ended)
 
+    def unread(self, topic: str) -> Mapping[int, int | None]:
+        """Return how far each partition of a topic has come that is not read to its end.
+
+        None where it has reached nothing yet.
+        """
+        return {
+            number: times.reached_ms
+            for (name, number), times in self._partitions.items()
+            if name == topic and not times.at_end
+        }
+
     def slowest(self, topic: str, heads: Mapping[int, int]) -> int | None:
         """Return how far the slowest partition of a topic has come; None where that is not known.
 

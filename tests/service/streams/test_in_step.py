@@ -29,17 +29,39 @@ BEGAN = 1_700_000_000_000
 
 
 class Records:
-    """A reader of records that are in memory, some at a time, whichever partition they are of."""
+    """A reader of records that are in memory, some at a time: one partition after another.
 
-    is_up = True
+    Parameters
+    ----------
+    topic
+        The topic's name.
+    partitions
+        Of each, the minutes of its records.
+    at_once
+        So many come at a time.
+    begun
+        Of each partition, where it is begun.
+    last
+        The partition that comes behind the others.
+    """
 
-    def __init__(self, topic: str, partitions: Sequence[Sequence[int]], at_once: int = 5) -> None:
+    def __init__(
+        self,
+        topic: str,
+        partitions: Sequence[Sequence[int]],
+        at_once: int = 5,
+        *,
+        begun: Sequence[int] | None = None,
+        last: int = -1,
+    ) -> None:
+        self._begun = list(begun or [0] * len(partitions))
         self._ends = {(topic, number): len(times) for number, times in enumerate(partitions)}
         self._chunks = [
-            chunk_of(topic, number, start, times[start : start + at_once])
-            for number, times in enumerate(partitions)
-            for start in range(0, len(times), at_once)
+            chunk_of(topic, number, start, partitions[number][start : start + at_once])
+            for number in sorted(range(len(partitions)), key=lambda number: number == last)
+            for start in range(self._begun[number], len(partitions[number]), at_once)
         ]
+        self.is_up = True
 
     async def next(self) -> list[Chunk]:
         if not self._chunks:
@@ -53,7 +75,10 @@ class Records:
         pass
 
     def lags(self) -> Mapping[tuple[str, int], Lag]:
-        return {place: Lag(0, end, end, end, None, 0) for place, end in self._ends.items()}
+        return {
+            place: Lag(end, end, end, 0, None, begun)
+            for (place, end), begun in zip(self._ends.items(), self._begun, strict=True)
+        }
 
     async def close(self) -> None:
         pass
@@ -105,6 +130,16 @@ async def read(event_time: EventTime, count: int, **topics: Records) -> Given:
     return given
 
 
+def lateness(given: Given, topic: str) -> int:
+    """Return by how many minutes a record was behind one of its topic that came before it, at most."""
+    reached, behind = 0, 0
+    for name, _, minutes in given:
+        for minute in minutes if name == topic else ():
+            reached = max(reached, minute)
+            behind = max(behind, reached - minute)
+    return behind
+
+
 def farthest(given: Given, other: str) -> int:
     """Return by how many minutes the other topic was ahead of one, at most, while that was still read."""
     last = max(minute for name, _, minutes in given for minute in minutes if name == other)
@@ -143,6 +178,39 @@ def test_partitions_that_come_one_after_another_are_waited_for(run: Run) -> None
     given = run(lambda event_time: read(event_time, 450, shown=shown, clicks=clicks))
     assert farthest(given, "shown") <= 15
     assert in_order(given)
+
+
+@pytest.mark.parametrize("last", [0, 1])
+@pytest.mark.parametrize("clicked", [range(40, 300, 4), range(0)], ids=["rare", "none"])
+def test_impressions_are_given_no_later_than_their_windows_bear(run: Run, clicked: range, last: int) -> None:
+    """Whatever comes first: no click is near that would hold them back, and one partition is yet to come."""
+    minutes = [range(0, 300, 2), range(1, 300, 2)]
+    shown, clicks = Records("shown", minutes, last=last), Records("clicks", [clicked], 100)
+    given = run(lambda event_time: read(event_time, 300 + len(clicked), shown=shown, clicks=clicks))
+    assert lateness(given, "shown") <= 10
+    assert in_order(given)
+
+
+def test_so_it_is_after_a_start_half_way_and_while_ends_are_not_known(run: Run) -> None:
+    """One partition is ahead as far as it may be, and all of it has come before anything of the other."""
+    minutes = [range(0, 300, 2), range(1, 300, 2)]
+
+    async def started_again(event_time: EventTime) -> Given:
+        shown = Records("shown", minutes, begun=[50, 55], last=0)
+        clicks = Records("clicks", [range(140, 300, 4)], 100)
+        shown.is_up = False
+        asyncio.get_running_loop().call_later(0.3, setattr, shown, "is_up", True)
+        return await read(event_time, 195 + 40, shown=shown, clicks=clicks)
+
+    given = run(started_again)
+    assert lateness(given, "shown") <= 10
+    assert in_order(given)
+
+
+def test_a_partition_that_is_read_to_its_end_or_has_no_times_is_not_waited_for(run: Run) -> None:
+    shown = Records("shown", [range(300), [], [-BEGAN // MINUTE - 1] * 20], last=0)
+    given = run(lambda event_time: read(event_time, 320, shown=shown, clicks=Records("clicks", [[]])))
+    assert len(given) >= 30  # a step is no longer than a click may wait
 
 
 def test_partitions_too_far_apart_go_on_all_the_same(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
