@@ -55,20 +55,28 @@ class TopicSources:
         poison = None if url.errors is None else PoisonTopic(self._configs[url.model], url.errors)
         if url.labels is not None:
             return self._joined(url, url.labels, served, poison)
-        assert url.topic is not None  # noqa: S101 - the settings have seen to that
-        takers = {url.topic: ExampleTaker(served, url.format, self._settings)}
-        return TopicSource(url, served, self._open, takers, self._bodies, poison)
+        topic, format, settings = url.topic, url.format, self._settings
+        assert topic is not None  # noqa: S101 - the settings have seen to that
+
+        def new_takers() -> dict[str, Taker]:
+            return {topic: ExampleTaker(served, format, settings)}
+
+        return TopicSource(url, served, self._open, new_takers, self._bodies, poison)
 
     def _joined(
         self, url: SourceUrl, labels: str, served: ServedModel, poison: PoisonTopic | None
     ) -> TopicSource:
         """Begin to read a topic of clicks, and that of their impressions where there is one."""
         event_time = EventTime(served.learner, served.attribution.impressions)
-        takers: dict[str, Taker] = {labels: ClickTaker(served, self._settings, event_time)}
-        if url.topic is not None:
-            takers[url.topic] = ImpressionTaker(served, url.format, self._settings, event_time)
+
+        def new_takers() -> dict[str, Taker]:
+            takers: dict[str, Taker] = {labels: ClickTaker(served, self._settings, event_time)}
+            if url.topic is not None:
+                takers[url.topic] = ImpressionTaker(served, url.format, self._settings, event_time)
+            return takers
+
         opened = partial(self._open_in_step, event_time)
-        return TopicSource(url, served, opened, takers, self._bodies, poison, event_time)
+        return TopicSource(url, served, opened, new_takers, self._bodies, poison, event_time)
 
     def _open(
         self, url: SourceUrl, positions: Mapping[tuple[str, int], Position], known: Mapping[str, str]

@@ -71,8 +71,9 @@ class TopicSource:
         The model, which is written here.
     open_reader
         Begins to read.
-    takers
-        By topic, what becomes of its messages.
+    new_takers
+        Returns, by topic, what becomes of its messages. They count what they have read, and where one fails
+        on the way they count wrong: so each time that reading is begun it is by new ones.
     bodies
         Has messages parsed.
     poison
@@ -86,7 +87,7 @@ class TopicSource:
         url: SourceUrl,
         served: ServedModel,
         open_reader: OpenReader,
-        takers: Mapping[str, Taker],
+        new_takers: Callable[[], Mapping[str, Taker]],
         bodies: Bodies,
         poison: KeepsPoison | None = None,
         event_time: EventTime | None = None,
@@ -98,7 +99,7 @@ class TopicSource:
         self.refusals = RefusedLines(served.name)
         self._served = served
         self._open_reader = open_reader
-        self._takers = takers
+        self._new_takers = new_takers
         self._bodies = bodies
         self._poison = poison
         self._reader: ReadsTopics | None = None
@@ -183,7 +184,7 @@ class TopicSource:
             flow = self._flow = Flow(
                 self._served.learner,
                 reader,
-                self._takers,
+                self._new_takers(),
                 self._bodies,
                 self.state,
                 self.totals,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
@@ -19,13 +19,17 @@ from nonzero_service.kafka.errors import TopicMissingError
 from nonzero_service.kafka.records import Chunk, Lag
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
+from nonzero_service.settings.source_url import read_source
 from nonzero_service.streams.examples import ExampleTaker
 from nonzero_service.streams.flow import Flow
+from nonzero_service.streams.reading import LineReader
 from nonzero_service.streams.refusals import RefusedLines
 from nonzero_service.streams.state import SourceState
+from nonzero_service.streams.task import TopicSource
 from nonzero_service.streams.totals import Totals
 from nonzero_service.writer.learner import ModelLearner
 from nonzero_service.writer.threads import WriterThreads
+from waiting import until_in_loop
 
 ID = "4wbVvdzYRQqL1Hl4pBfmcA"
 
@@ -82,20 +86,28 @@ class Read(NamedTuple):
     came: int
 
 
+@contextmanager
+def served_in(directory: Path) -> Iterator[tuple[ServedModel, Settings, Bodies]]:
+    """Hold what a source learns with; used on an event loop, on which the learner is to be closed."""
+    settings = Settings.load()
+    with (
+        closing(SqliteJournal(directory)) as journal,
+        closing(WriterThreads()) as threads,
+        closing(Bodies(settings)) as bodies,
+    ):
+        model = LogisticRegression(bits=10)
+        learner = ModelLearner(model, journal, 1 << 20, _fail, threads)
+        names = SimpleNamespace(look=lambda *_: None)
+        served = SimpleNamespace(name="default", model=model, learner=learner, names=names)
+        yield cast(ServedModel, served), settings, bodies
+
+
 @pytest.fixture
 def read(tmp_path: Path) -> Any:
     def read(*chunks: Chunk, poison: NoTopic | None = None, stops_when_idle: bool = True) -> Read:
         async def begun() -> Read:
-            settings = Settings.load()
-            with (
-                closing(SqliteJournal(tmp_path)) as journal,
-                closing(WriterThreads()) as threads,
-                closing(Bodies(settings)) as bodies,
-            ):
-                model = LogisticRegression(bits=10)
-                learner = ModelLearner(model, journal, 1 << 20, _fail, threads)
-                names = SimpleNamespace(look=lambda *_: None)
-                served = cast(ServedModel, SimpleNamespace(model=model, learner=learner, names=names))
+            with served_in(tmp_path) as (served, settings, bodies):
+                learner = served.learner
                 reader, came = Chunks(chunks), []
                 takers = {"clicks": ExampleTaker(served, "vw", settings)}
                 refusals = RefusedLines("default")
@@ -149,3 +161,34 @@ def test_where_a_partition_is_begun_is_in_the_journal_at_once(read: Any) -> None
 def test_what_is_read_and_not_learned_from_has_not_come(read: Any) -> None:
     assert read(chunk(0, 0, 1, b"nonsense"), poison=NoTopic(), stops_when_idle=False).came == 0
     assert read(chunk(0, 0, 1, b"1 |a b")) == Read({0: 1}, 1)
+
+
+def test_lines_are_named_rightly_after_one_was_not_read_for_lack_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What had read it has counted the lines of a piece that is read again."""
+    right = LineReader.read
+
+    def without_memory(reader: LineReader, piece: Any) -> Any:
+        monkeypatch.setattr(LineReader, "read", right)
+        reader._reader.feed(*(lines.data for lines in piece))
+        raise MemoryError
+
+    monkeypatch.setattr(LineReader, "read", without_memory)
+
+    async def found() -> list[tuple[int, int]]:
+        with served_in(tmp_path) as (served, settings, bodies):
+            source = TopicSource(
+                read_source("kafka://localhost/clicks?format=vw"),
+                served,
+                lambda *_: Chunks([chunk(0, 0, 3, b"1 |a b", b"nonsense", b"0 |a c")]),
+                lambda: {"clicks": ExampleTaker(served, "vw", settings)},
+                bodies,
+            )
+            await until_in_loop(lambda: source.totals.messages == 3, lambda: source.state)
+            assert source.state.failures == 1
+            await source.close()
+            await served.learner.close()
+            return [(one.offset, one.line) for one in source.refusals.newest]
+
+    assert asyncio.run(found()) == [(1, 1)]
