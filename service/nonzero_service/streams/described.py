@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from collections.abc import Mapping
+from typing import Any, Final
 
+from nonzero_service.kafka.reading import SILENT_SECONDS
+from nonzero_service.kafka.records import Lag
+from nonzero_service.streams.state import Standing
 from nonzero_service.streams.task import TopicSource
 from nonzero_service.writer.origins import PartitionRead
+
+AWAY: Final = "no broker answers; they are asked again, and the log says why"
+
+BEGINS: Final = "it has only begun, and no broker has answered yet"
 
 
 def described(source: TopicSource) -> dict[str, Any]:
     """Return what is told of a source."""
-    url, state, lags = source.url, source.state, source.lags()
-    standing, reason = state.standing, state.reason
-    if standing == "reading" and not source.is_up:
-        standing, reason = "waiting", "no broker answers; they are asked again, and the log says why"
+    url, lags = source.url, source.lags()
+    standing, reason, since = _stands(source)
     read = {
         (one.topic, one.partition): one for one in source.partitions
     }  # of a topic made anew, the last one
@@ -24,21 +31,38 @@ def described(source: TopicSource) -> dict[str, Any]:
         "format": url.format,
         "state": standing,
         "reason": reason,
-        "since": int(state.since * 1000),
+        "since": int(since * 1000),
         "messages": sum(one.messages for one in source.partitions),
         "examples": sum(one.examples for one in source.partitions),
         "refused": sum(one.refused for one in source.partitions),
         "lag_messages": sum(lag.behind_records for lag in lags.values()) if lags else None,
         "lag_seconds": max(seconds) if seconds else None,
         "event_time": None if source.event_time is None else source.event_time.told(),
-        "partitions": [_partition(source, key, read.get(key)) for key in sorted({*read, *lags})],
+        "partitions": [_partition(key, read.get(key), lags) for key in sorted({*read, *lags})],
         "refusals": [refusal._asdict() for refusal in source.refusals.newest],
     }
 
 
-def _partition(source: TopicSource, key: tuple[str, int], read: PartitionRead | None) -> dict[str, Any]:
+def _stands(source: TopicSource) -> tuple[Standing, str | None, float]:
+    """Return what a source is at, why it does not read, and since when, in seconds since 1970.
+
+    One whose brokers do not answer waits, whatever else it is at.
+    """
+    state = source.state
+    if state.standing != "reading" or source.is_up:
+        return state.standing, state.reason, state.since
+    if source.heard_at is not None:
+        return "waiting", AWAY, source.heard_at
+    since, reason = state.trouble or (state.since, BEGINS)
+    # What failed a moment ago may fail again: that says more than that no answer has come yet.
+    return "waiting", AWAY if time.time() > state.since + SILENT_SECONDS else reason, since
+
+
+def _partition(
+    key: tuple[str, int], read: PartitionRead | None, lags: Mapping[tuple[str, int], Lag]
+) -> dict[str, Any]:
     """Return what is told of a partition, of which the journal may know nothing yet."""
-    lag = source.lags().get(key)
+    lag = lags.get(key)
     behind_ms = None if lag is None else lag.behind_ms
     return {
         "topic": key[0],

@@ -209,6 +209,16 @@ def test_a_broker_that_is_away_is_waited_for(broker: Broker, start: Start) -> No
 def test_a_topic_that_is_not_there_yet_is_waited_for(broker: Broker, start: Start) -> None:
     running = start(source=f"kafka://{broker.address}/to-come?format=vw").until_ready()
     until(lambda: "no topic 'to-come'" in (source(running)["reason"] or ""), lambda: source(running))
+    begun, reasons = source(running)["since"], set()
+
+    def has_tried_again() -> bool:
+        reasons.add(source(running)["reason"])
+        [failures] = lines_of(running, "nonzero_source_failures_total").values()
+        return failures >= 3
+
+    until(has_tried_again, lambda: source(running))
+    assert (source(running)["state"], source(running)["since"]) == ("waiting", begun)  # since it failed first
+    assert all("no topic 'to-come'" in reason for reason in reasons)
     broker.topic("to-come")
     broker.produce("to-come", examples(100))
     until_read(running, 100)
