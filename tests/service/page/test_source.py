@@ -37,7 +37,7 @@ class Sources:
 
 @pytest.fixture(scope="module")
 def sources(shared_broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sources]:
-    """Models that read examples, impressions and clicks, and a topic to be made anew; and one that does not."""
+    """Models that read examples, impressions and clicks, a topic to be made anew; one reads nothing."""
     shared_broker.be_up()
     for name, partitions in (("page-ads", 2), ("page-seen", 1), ("page-clicks", 2), ("page-anew", 1)):
         shared_broker.topic(name, partitions=partitions)

@@ -167,6 +167,7 @@ def test_what_was_aborted_is_passed_over_and_a_stop_remembers_that(broker: Broke
         broker.produce(topic, examples(50), producer=producer)
         (producer.commit_transaction if commits else producer.abort_transaction)()
     until_read(running, 50)
+    until(lambda: source(running)["partitions"][0]["end"] == 102, lambda: source(running))
     until(lambda: source(running)["lag_messages"] == 0, lambda: source(running))
     assert running.stop() == 0
     running = start(source=address).until_ready()

@@ -70,6 +70,6 @@ class SourceWire(Wire):
     event_time: EventTimeWire | None = Field(description="Null of a topic of examples.")
     partitions: list[SourcePartitionWire]
     refusals: Annotated[list[RefusalWire], Field(max_length=100)] | None = Field(
-        description="The newest lines that were refused. Null where the token is not for `update`: a reason may "
-        "repeat what stands in a message."
+        description="The newest lines that were refused. Null where the token is not for `update`: a reason "
+        "may repeat what stands in a message."
     )
