@@ -22,6 +22,9 @@ from waiting import until
 
 HOUR = 3_600_000
 
+ANEW = f"page-anew-{'w' * 200}"
+"""A topic whose name is cut: a phone is narrower than it."""
+
 
 class Sources:
     """A service whose models read topics, and the broker of these."""
@@ -39,13 +42,13 @@ class Sources:
 def sources(shared_broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sources]:
     """Models that read examples, impressions and clicks, a topic to be made anew; one reads nothing."""
     shared_broker.be_up()
-    for name, partitions in (("page-ads", 2), ("page-seen", 1), ("page-clicks", 2), ("page-anew", 1)):
+    for name, partitions in (("page-ads", 2), ("page-seen", 1), ("page-clicks", 2), (ANEW, 1)):
         shared_broker.topic(name, partitions=partitions)
     address = f"kafka://{shared_broker.address}"
     urls = [
         f"{address}/page-ads?format=vw&model=ads",
         f"{address}/page-seen?labels=page-clicks&wait=10m&model=joined",
-        f"{address}/page-anew?format=vw&model=anew",
+        f"{address}/{ANEW}?format=vw&model=anew",
     ]
     with starting(ServiceProcess, tmp_path_factory.mktemp("sources")) as start:
         yield Sources(shared_broker, start(source=urls, bits=12, negatives="window").until_ready())
@@ -201,20 +204,18 @@ def test_a_topic_made_anew_stops_it_with_the_way_out(
 ) -> None:
     broker, running = sources.broker, sources.running
     if source(running, "anew")["state"] != "stopped":
-        broker.produce("page-anew", [*examples(10), b"no example"])
+        broker.produce(ANEW, [*examples(10), b"no example"])
         until_read(running, 11, "anew")
-        broker.delete_topic("page-anew")
-        broker.topic("page-anew")
+        broker.delete_topic(ANEW)
+        broker.topic(ANEW)
         until(lambda: source(running, "anew")["state"] == "stopped", lambda: source(running, "anew"))
     with watch(sources.page("anew"), width=width, dark=dark) as page:
-        said = re.compile(r"^It has stopped reading the topic page-anew, at \d\d:\d\d:\d\d, .* ago\.$")
+        said = re.compile(rf"^It has stopped reading the topic {ANEW[:60]}…, at \d\d:\d\d:\d\d, .* ago\.$")
         expect(page.locator("#source-state")).to_have_text(said)
         expect(page.locator("#source-trouble")).to_have_text(said)  # where it is seen at once
         expect(page.locator("#source-why")).to_contain_text("was made anew")
-        expect(page.locator("#source-why")).to_contain_text(
-            f"give topic_id={source_id(broker, 'page-anew')}."
-        )
-        expect(page.locator("#source-topics")).to_contain_text("page-anew")
+        expect(page.locator("#source-why")).to_contain_text(f"give topic_id={source_id(broker, ANEW)}.")
+        expect(page.locator("#source-topics")).to_contain_text(ANEW[:120])
         page.locator("#source-refused summary").click()
         expect(page.locator("#source-refused tbody tr")).to_have_count(1)
         assert page.evaluate("document.documentElement.scrollWidth") == width
