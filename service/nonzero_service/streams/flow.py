@@ -48,6 +48,10 @@ class ReadsTopics(Protocol):
         """Fetch again."""
 
     @property
+    def heard_at(self) -> float | None:
+        """When brokers have answered last, in seconds since 1970; None: they have not yet."""
+
+    @property
     def is_up(self) -> bool:
         """Whether brokers answer, and partitions are read."""
 

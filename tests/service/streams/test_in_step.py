@@ -32,6 +32,7 @@ class Records:
     """A reader of records that are in memory, some at a time, whichever partition they are of."""
 
     is_up = True
+    heard_at = 0.0
 
     def __init__(self, topic: str, partitions: Sequence[Sequence[int]], at_once: int = 5) -> None:
         self._ends = {(topic, number): len(times) for number, times in enumerate(partitions)}
