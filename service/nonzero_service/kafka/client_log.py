@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 _CHANGED: Final = re.compile(r"Topic (\S+) changed id from (\S+) to (\S+)$")
 
+_THREAD: Final = re.compile(r"^\[thrd:[^\]]*\]: ")
+_AFTER: Final = re.compile(r" \(after \d+ms in state (\w+)[^)]*\)")
+"""What differs each time that something fails in the same way, so that it would be said again each time."""
+
+_LETTING_IN: Final = ("AUTH_", "SSL_HANDSHAKE")
+"""How the states begin in which brokers do not let us in: an error, which the source says."""
+
 CALM_SECONDS: Final = 3.0
 """So long nothing is complained of before what was said is forgotten: of several brokers one may be away."""
 
@@ -67,7 +74,7 @@ class ClientLog:
         if about == "METADATA":
             if self._topic_changed and (found := _CHANGED.search(text)):
                 self._topic_changed(found[1], found[3])
-        elif level >= logging.WARNING and about not in _USELESS:
+        elif level >= logging.WARNING and about not in _USELESS and not _is_of_letting_in(text):
             self._say(about, text)
 
     def error(self, error: KafkaError) -> None:
@@ -82,7 +89,7 @@ class ClientLog:
 
         if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
             self.failure = SourceRefusedError(
-                f"the brokers do not let us in: {self._without_values(error.str())}; look at "
+                f"the brokers do not let us in: {self._without_values(plain(error.str()))}; look at "
                 "security.protocol, the user and the certificates in the file that source_config names"
             )
         elif error.fatal():
@@ -119,7 +126,28 @@ class ClientLog:
             if about in self._said:
                 return
             self._said.add(about)
-        reason = self._without_values(text)
+        reason = self._without_values(plain(text))
         incidentally(
             self._log.warning, "the client of Kafka complains; what it does is tried again", reason=reason
         )
+
+
+def plain(text: str) -> str:
+    """Return what the client says of a failure without its thread, and how long it took.
+
+    Parameters
+    ----------
+    text
+        What it says.
+
+    Examples
+    --------
+    >>> plain("[thrd:a:9092/1]: a:9092/1: Connect to a failed: refused (after 0ms in state CONNECT)")
+    'a:9092/1: Connect to a failed: refused'
+    """
+    return _AFTER.sub("", _THREAD.sub("", text))
+
+
+def _is_of_letting_in(text: str) -> bool:
+    found = _AFTER.search(text)
+    return found is not None and found[1].startswith(_LETTING_IN)

@@ -104,7 +104,7 @@ class TopicSource:
         self._reader: ReadsTopics | None = None
         self._flow: Flow | None = None
         self._closing = asyncio.Event()
-        self._said: str | None = None  # why it could not be read, where the log has that
+        self._said: set[str] = set()  # why it could not be read since it last was, where the log has that
         self._log = structlog.get_logger("source").bind(model=served.name, source=str(url))
         incidentally(self._log.info, "learning from topics", topics=url.topics)
         self._task = asyncio.create_task(self._run())
@@ -202,18 +202,18 @@ class TopicSource:
 
     def _came(self) -> None:
         """Take note that topics are read."""
-        if self._said is not None:
-            self._said = None
+        if self._said:
+            self._said.clear()
             incidentally(self._log.info, "the source is read again")
 
     def _failed(self, error: Exception, standing: Standing) -> None:
-        """Take note of why nothing is read; say it once."""
+        """Take note of why nothing is read; say each reason once until something is read."""
         self.state.failures += 1
         reason = described(error)
         self.state.stand(standing, reason)
-        if reason == self._said:
+        if reason in self._said:
             return
-        self._said = reason
+        self._said.add(reason)
         event = "the source cannot be read; it is tried again"
         if standing == "stopped":
             event = "the source has stopped"
