@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -66,6 +67,7 @@ class Lag(NamedTuple):
         return self.high_watermark - self.last_stable
 
 
+_TIME = itemgetter(1)
 _NO_NUMBERS = np.empty(0, np.int64)
 
 
@@ -123,9 +125,7 @@ class RecordSplitter:
         """
         number = len(messages)
         if self._times:
-            times = np.fromiter(
-                (time for _, time in map(self._message.timestamp, messages)), np.int64, number
-            )
+            times = np.fromiter(map(_TIME, map(self._message.timestamp, messages)), np.int64, number)
         else:
             times = np.full(number, -1, np.int64)
         epoch = messages[-1].leader_epoch()
@@ -136,10 +136,17 @@ class RecordSplitter:
             first,
             next,
             -1 if epoch is None else epoch,
-            np.fromiter(map(self._message.offset, messages), np.int64, number),
+            self._offsets(messages),
             times,
             list(map(self._message.value, messages)),
         )
+
+    def _offsets(self, messages: list[Message]) -> NDArray[np.int64]:
+        """Return the offsets of the messages of one partition, which grow from one to the next."""
+        begin, last = messages[0].offset() or 0, messages[-1].offset() or 0
+        if last - begin == len(messages) - 1:
+            return np.arange(begin, last + 1, dtype=np.int64)
+        return np.fromiter(map(self._message.offset, messages), np.int64, len(messages))
 
     @staticmethod
     def moved(
