@@ -152,6 +152,7 @@ class TopicSource:
         await asyncio.wait((self._task,), timeout=CLOSE_SECONDS)
         self._task.cancel()  # it waits for a broker; what is with the learner is waited for all the same
         await asyncio.wait((self._task,))
+        self.refusals.say()
 
     async def _run(self) -> None:
         """Read and learn until it is closed, or something fails for good."""
