@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import os
 import subprocess
 import sys
@@ -285,4 +286,12 @@ def test_other_stores(url: str, said: str) -> None:
 def test_a_missing_extra_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fsspec.core", None)
     with pytest.raises(StoreError, match=r"s3://logs/day.txt .*: pip install 'nonzero-ctr\[files\]'"):
+        Source("s3://logs/day.txt")
+
+
+def test_a_part_of_the_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = importlib.import_module("fsspec.registry")._registry
+    monkeypatch.delitem(known, "s3", raising=False)  # what was imported before is found there
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(StoreError, match=r"day.txt needs s3fs, .*: pip install 'nonzero-ctr\[files\]'"):
         Source("s3://logs/day.txt")
