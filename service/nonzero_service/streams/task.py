@@ -104,7 +104,7 @@ class TopicSource:
         self._reader: ReadsTopics | None = None
         self._flow: Flow | None = None
         self._closing = asyncio.Event()
-        self._said: str | None = None  # why it could not be read, where the log has that
+        self._said: set[str] = set()  # why it could not be read since it last was, where the log has that
         self._log = structlog.get_logger("source").bind(model=served.name, source=str(url))
         incidentally(self._log.info, "learning from topics", topics=url.topics)
         self._task = asyncio.create_task(self._run())
@@ -159,6 +159,7 @@ class TopicSource:
             await self._poison.close()
         self._task.cancel()  # it waits for a broker; what is with the learner is waited for all the same
         await asyncio.wait((self._task,))
+        self.refusals.say()
 
     async def _run(self) -> None:
         """Read and learn until it is closed, or something fails for good."""
@@ -214,16 +215,16 @@ class TopicSource:
 
     def _came(self) -> None:
         """Take note that topics are read, and learned from: a disk that is full lets them be read alone."""
-        if self._said is not None:
-            self._said = None
+        if self._said:
+            self._said.clear()
             incidentally(self._log.info, "the source is read again")
 
     def _say(self, error: Exception, event: str) -> None:
-        """Say why nothing is read, once."""
+        """Say why nothing is read, each reason once until something is read."""
         reason = described(error)
-        if reason == self._said:
+        if reason in self._said:
             return
-        self._said = reason
+        self._said.add(reason)
         known = isinstance(error, NonzeroError | OSError)
         incidentally(self._log.error, event, reason=reason, exc_info=None if known else error)
 
