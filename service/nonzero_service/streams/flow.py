@@ -86,7 +86,7 @@ class Flow:
     poison
         Keeps what was refused; None: it is counted and named.
     came
-        Told when anything has come.
+        Told when anything has come, and is in the journal.
     """
 
     def __init__(
@@ -131,7 +131,6 @@ class Flow:
                 chunks: list[Chunk] = []
                 if reading.done():
                     chunks, reading = reading.result(), None
-                    self._came()
                 if not self._over.done():
                     await self._give_all(self._worthwhile(chunks))
             await self._over
@@ -287,6 +286,7 @@ class Flow:
         error = retrieved(future)
         if error is None:
             self._totals.add(runs, newest_ms)
+            self._came()
         elif not self._over.done() and not future.cancelled():
             self._over.set_exception(error)
 
