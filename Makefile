@@ -41,7 +41,7 @@ bench: .venv/kernels-for-tests .venv/bench
 	@$(BIN)/python -m bench $(if $(filter-out 0,$(QUICK)),--quick) $(ARGS)
 
 soak: .venv/kernels-for-tests .venv/soak
-	@$(BIN)/python -m pytest -m soak -rA --report $(or $(REPORT),docs/reports/soak.md) \
+	@$(BIN)/python -m pytest -m 'soak or hypothesis' --hypothesis-profile thorough -rA --report $(or $(REPORT),docs/reports/soak.md) \
 	  $(if $(SOAK_SECONDS),--soak-seconds $(SOAK_SECONDS)) $(if $(FUZZ_SECONDS),--fuzz-seconds $(FUZZ_SECONDS)) $(ARGS)
 
 check: .venv/test

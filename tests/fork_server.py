@@ -30,6 +30,7 @@ __all__ = ["Child", "ForkServer", "fork_server", "import_all", "run_program"]
 IMPORTED = (
     "nonzero_service.server",
     "nonzero_service.api.framework_app",
+    "nonzero_service.predictor.server",
     "command_line",
     *(
         f"nonzero_service.cli.{name}"

@@ -1,6 +1,7 @@
 """`make` alone gets from a clone to a running service, and says what to do where it cannot."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -92,7 +93,13 @@ def test_run_replays_a_file_and_serves_until_interrupted(tmp_path: Path) -> None
     assert "Error" not in printed
 
 
+def test_run_once_is_told_to_end_by_itself() -> None:
+    made = make(ROOT, "--dry-run", "run", "ONCE=1", "ARGS=--port 0")
+    assert re.search(r"nonzero demo +--once --port 0$", made.stdout, re.MULTILINE), made.stdout
+
+
 @in_the_environment
+@pytest.mark.soak
 def test_run_once_ends_by_itself() -> None:
     made = make(ROOT, "run", "ONCE=1", "ARGS=--port 0 --examples 2000")
     assert made.returncode == 0, made.stderr

@@ -16,6 +16,7 @@ ABOUT = {"late_labels": 0.05}
 """How far numbers may be off that depend on what comes between what; elsewhere they are exact."""
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_prints_what_it_keeps(path: Path, tmp_path: Path) -> None:
     kept = nbformat.read(path, as_version=4)

@@ -100,6 +100,7 @@ def import_error(of: Path, module: str = "nonzero") -> str:
     return done.stderr.splitlines()[-1]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("file", "module"),
     [
@@ -147,6 +148,7 @@ def test_within_a_zip_file_it_says_that_it_must_be_unpacked(copy: Path) -> None:
     assert said.endswith("install Nonzero, or unpack it")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("file", ["so", "json"])
 @pytest.mark.parametrize("missing", [1, 0.5, 0.01])
 def test_a_library_that_was_cut_short_is_refused(copy: Path, file: str, missing: float) -> None:
@@ -265,6 +267,7 @@ def test_an_edit_compiles_what_it_touches_and_nothing_else(checkout: Path) -> No
     assert run(program, checkout / "core").stdout == "6\n"
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("file", ["so", "json"])
 def test_a_library_that_was_cut_short_is_linked_again(checkout: Path, file: str) -> None:
     damaged = checkout / f"core/nonzero/native/lib/{loading.usable_targets()[0]}.{file}"

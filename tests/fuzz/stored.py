@@ -38,6 +38,7 @@ from nonzero_service.impressions.rows import (
 )
 from nonzero_service.impressions.taking_over import TakenOver
 from nonzero_service.impressions.unpacking import Part, unpacked, walked
+from nonzero_service.impressions.waiting_labels import WaitingLabel
 from nonzero_service.journal.chain import KINDS, JournalRow
 from nonzero_service.journal.codec import decode_batch
 from nonzero_service.journal.errors import BodyError, StorageError
@@ -49,6 +50,7 @@ from nonzero_service.journal.verification import verify_journal
 from nonzero_service.writer import fold
 from nonzero_service.writer.entries import Start, batch_entry, settings_entry, start_of
 from nonzero_service.writer.following import Following, Promotion
+from nonzero_service.writer.origins import Run, Skip, SourceBody, source_entry
 
 __all__ = [
     "batch_body",
@@ -198,6 +200,10 @@ def bodies() -> dict[str, bytes]:
     joined = encode_joined(batch, references)
     start = LogisticRegression(2, AdaGrad(0.1))
     remedy = {"action": "rescale", "rate": 0.1}
+    run = Run(
+        "clicks", "t4bQ-Jx7RiG0m9fXsWnA2w", 0, first=0, next=n, epoch=1, messages=n, refused=1, examples=n
+    )
+    source = SourceBody((run,), 1, (Skip(run.topic_id, 1, 0, n, "retention"),), (WaitingLabel("a", 1, 1),))
     following = Following("default", "1", "nothing", 1, 0, None, start.settings)
     taken = TakenOver("window", 1, 1, 0, 1, 0, 1.0, text_of(np.zeros(n, np.uint8)))
     return {
@@ -212,6 +218,7 @@ def bodies() -> dict[str, bytes]:
         "clock": b'{"before_ms":2,"after_ms":1}',
         "remedy": msgspec.json.encode(remedy),
         "recalibration": b"",
+        "source": source_entry(source).body,
         "promotion": msgspec.json.encode(Promotion("b", following, {"bits": 2}, taken)),
     }
 

@@ -22,6 +22,7 @@ import pytest
 
 from disks import mounted
 from fork_server import Child, fork_server
+from forked_workers import BEGIN
 from kafka import Broker, kafka
 from plain_http import client_of
 from postgres import Cluster, postgresql
@@ -53,6 +54,8 @@ class ServiceProcess:
     environment: Mapping[str, str] = {}
     fresh = False
     """Whether Python is started for it; otherwise it is forked, and has imported all when it begins."""
+    forks_workers = True
+    """Whether its workers are forked, where it is; otherwise it starts Python for each."""
 
     process: subprocess.Popen[bytes] | Child
 
@@ -75,6 +78,7 @@ class ServiceProcess:
             self.process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
             assert self.process.stderr is not None
             return self.process.stderr
+        several = self.forks_workers and int(json.loads(argument).get("workers", 1)) > 1
         with tempfile.TemporaryDirectory() as place:
             pipe = Path(place, "stderr")
             os.mkfifo(pipe)
@@ -83,7 +87,7 @@ class ServiceProcess:
                 "fork_server:run_program",
                 ["/dev/null", "/dev/null", pipe],
                 environment,
-                program=self.program,
+                program=(BEGIN if several else "") + self.program,
                 arguments=[argument],
             )
         os.set_blocking(reading, True)

@@ -24,6 +24,7 @@ from nonzero.fields.hashing import index_of
 from nonzero.fields.texts import text_of_float
 from nonzero.formats.json_bodies import parse_body, read_bodies
 from nonzero.frames.rows import rows_of
+from thoroughly import examples
 
 SAID = {"site": "category", "ad": "category", "n_*": "category", "bid": "number", "*_id": "ignore"}
 FIELDS = ("site", "ad", "n_ř", "bid", "request_id")
@@ -349,7 +350,7 @@ SCHEMAS = [
 ]
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(LINES, st.sampled_from(SCHEMAS))
 @example(
     b'{"features":{"a":01,"b":1.}}\n{"features":{"a":-0.0,"b":"1."}}\n{"features":{"a":1e5}}', SCHEMAS[2]
@@ -382,7 +383,7 @@ VW_PIECES = [
 ]
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.lists(st.sampled_from(VW_PIECES), max_size=25).map(b"".join), st.sampled_from([*SCHEMAS, Schema()]))
 @example(b"1 |a |b |site\n1 |b\n", SCHEMAS[2])
 def test_compiled_vw_reads_by_a_schema_as_python_does(text: bytes, schema: Schema) -> None:

@@ -14,6 +14,7 @@ from kernels import kind_of
 from nonzero import LogisticRegression, Schema, SettingsError
 from nonzero.fields.counts import Fields
 from nonzero.fields.schema import KINDS, MAX_FIELDS
+from thoroughly import examples
 
 NAMES = st.text("ab_", min_size=1, max_size=30)
 
@@ -42,7 +43,7 @@ def test_of_patterns_as_long_the_one_with_fewer_stars_wins_and_then_the_first_in
     assert Schema({"ab*": "number", "*ab": "category"}).kind_of("ab") == "category"
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     st.dictionaries(st.text("ab_*", min_size=1, max_size=20), st.sampled_from(KINDS), max_size=6),
     st.sampled_from(["infer", "category", "number", "refuse"]),

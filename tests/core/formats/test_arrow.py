@@ -28,6 +28,7 @@ from nonzero.formats import arrow_kernels, arrow_rows
 from nonzero.formats.arrow_import import MissingArrowError
 from nonzero.formats.arrow_rows import ArrowRows
 from nonzero.formats.arrow_values import validity
+from thoroughly import examples
 
 CATEGORIES = {"*": "category"}
 SCHEMAS = [None, CATEGORIES, {"truth": "category", "whole": "category", "part": "category"}]
@@ -115,7 +116,7 @@ HELD: list[Callable[[Any], Any]] = [
 ]
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(ROWS, st.sampled_from(HELD), st.integers(0, 3), st.integers(1, 5), st.sampled_from(SCHEMAS))
 def test_a_row_is_what_it_is_as_a_dict(
     rows: list[dict[str, Any]], held: Callable[[Any], Any], before: int, chunk: int, said: Any

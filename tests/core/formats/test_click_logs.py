@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from core.formats.plainly import assert_same, plain_reader, whole
 from nonzero import Batch, formats
 from nonzero.errors import BatchError, FormatError, SettingsError
+from thoroughly import examples
 
 CELLS = [
     "",
@@ -140,7 +141,7 @@ def test_one_of_an_hours_two_fields_may_be_left_out() -> None:
     assert batch.indices.tolist() == Batch.from_dicts([{"day_of_week": "2"}]).indices.tolist()
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     st.lists(st.tuples(st.sampled_from(["0", "1", "", "2"]), st.sampled_from(CELLS), st.sampled_from(CELLS)))
 )
@@ -151,7 +152,7 @@ def test_compiled_code_reads_counts_as_python_does(rows: list[tuple[str, str, st
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     st.lists(st.tuples(st.sampled_from(HOURS), st.sampled_from(CELLS))), st.sampled_from(["hour_of_day", "x"])
 )

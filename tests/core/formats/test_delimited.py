@@ -16,6 +16,7 @@ from core.formats.plainly import assert_same, plain_reader, whole
 from nonzero import formats
 from nonzero.errors import FormatError, SettingsError
 from nonzero.fields.hashing import field_of, index_of
+from thoroughly import examples
 
 DATA = Path(os.environ.get("NONZERO_DATA") or Path(__file__).parents[3] / "../shared/data")
 
@@ -98,7 +99,7 @@ def test_names_are_hashed_whole(name: str) -> None:
     assert batch.indices.tolist() == [index_of(f"{name}={value}") for value in values]
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(ROWS)
 @example(b'1,"news",0.5,"x"\r\n1,news,0.5,\r\n"1","","0",""\n')
 @example(b",,,\n   \n\t\n,\n1,a,1,x,y\n1,a\n")
@@ -106,7 +107,7 @@ def test_compiled_reader_reads_as_python_does(rows: bytes) -> None:
     assert_same(read(HEADER + rows, **OPTIONS), whole(plain_reader("csv", **OPTIONS), HEADER + rows))
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(
     st.lists(
         st.lists(st.text(st.characters(exclude_characters="\r\n\0", codec="utf-8")), min_size=2, max_size=2)
@@ -288,7 +289,7 @@ QUOTED = [
 QUOTED_ROW = st.lists(st.sampled_from(QUOTED), min_size=3, max_size=5).map(b",".join)
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @given(st.lists(QUOTED_ROW, max_size=8).map(b"\n".join), st.integers(0, 100), st.integers(20, 60))
 @example(b'1,"a\nb",0.5,\n0,"open\n1,news,1,\n', 30, 40)
 def test_line_ends_inside_quotes_are_read_by_both_readers_in_any_chunking(

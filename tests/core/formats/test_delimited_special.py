@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from core.formats.plainly import assert_same, plain_reader, whole
 from nonzero import Batch, formats
 from nonzero.errors import FormatError, SettingsError
+from thoroughly import examples
 
 OPTIONS: dict[str, Any] = {"weight": "w", "id": "impression", "time": "at", "boolean": ()}
 HEADER = "impression,click,w,site,at\n"
@@ -42,7 +43,7 @@ def test_their_columns_are_no_features() -> None:
     np.testing.assert_array_equal(batch.times, [1413896709123, -1])
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.lists(st.tuples(st.sampled_from(CELLS), st.sampled_from(CELLS), st.sampled_from(CELLS))))
 @example([("é", "2", "1413896709123"), ('"q"', '"2"', '"1413896709123"'), ("a", "", "")])
 def test_compiled_code_reads_them_as_python_does(rows: list[tuple[str, str, str]]) -> None:

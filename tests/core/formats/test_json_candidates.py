@@ -19,6 +19,7 @@ from nonzero.formats.json_bodies import parse_body
 from nonzero.formats.json_candidates import has_candidates, parse_candidates, read_joined
 from nonzero.formats.json_workspace import ROOM
 from nonzero.formats.parsed import Parsed
+from thoroughly import examples
 
 SAID = {"a": "category", "b": "number", "c": "ignore"}
 NAMED = st.one_of(FEATURES, st.dictionaries(st.sampled_from("abcdefgh"), st.sampled_from(["x", "7", 7, 0.5])))
@@ -72,7 +73,7 @@ def as_parsed(batch: Batch) -> Parsed:
     return Parsed(batch, np.arange(1, len(batch) + 1), (), len(batch))
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(CONTEXTS, st.lists(CANDIDATES, max_size=4), st.booleans(), st.sampled_from([None, SAID]))
 @example(({"a": "x"}, [(3, 0.5)], 7), [({"a": "y"}, [(4, 1)], {"id": "é"}), ({}, None, {})], False, None)
 def test_candidates_are_the_whole_examples(
@@ -101,7 +102,7 @@ def test_candidates_are_the_whole_examples(
         assert not candidates or len(expected.lines) == len(candidates)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(LINES, LINES)
 def test_any_bytes_are_read_as_whole_or_refused(shared: bytes, own: bytes) -> None:
     body = b'{"shared": %b, "candidates": [%b]}' % (shared, own)

@@ -14,6 +14,7 @@ from core.formats.plainly import assert_same, plain_reader, whole
 from nonzero import formats
 from nonzero.errors import FormatError
 from real_data import unpacked
+from thoroughly import examples
 
 PIECES = [
     *(
@@ -114,7 +115,7 @@ def test_blank_lines_and_comments_are_no_examples_and_count_as_lines() -> None:
     assert parsed.batch.indices.tolist() == [3, 4]
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(TEXT)
 @example(b"# only\n1 # c\r\n1 3:1#c\r\n1 \r #\n1 3:1 \n1e0 3:1\n+1:2\n1:\n")
 def test_compiled_parser_reads_as_python_does(text: bytes) -> None:

@@ -16,6 +16,7 @@ from core.formats.plainly import assert_same, plain_reader, whole
 from nonzero import formats
 from nonzero.fields.hashing import NO_FIELD, field_of, index_of
 from nonzero.formats.json_dicts import batch_of_features
+from thoroughly import examples
 
 
 def read(*chunks: bytes) -> formats.Parsed:
@@ -64,7 +65,7 @@ def test_name_that_stands_twice_counts_twice() -> None:
     assert batch.indices.tolist() == [index_of(name) for name in ("a=x", "b", "a=x", "b")]
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(LINES)
 @example(b'{"features":{"abcdefg":"x","abcdefgh":"","abcdefghi":"abcdefgh"}}\r\n\n  \n{"features":{}}')
 @example(b'{"id\x00":"a","features":{}}\n{"features\x00":{}}\n{"features":{"a":1}}{}\n{"features":{}}x')
@@ -119,7 +120,7 @@ def test_stream_may_be_cut_at_every_byte() -> None:
     assert_same(read(*(text[j : j + 1] for j in range(len(text)))), expected)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(LINES, st.data())
 def test_any_chunking_gives_the_same_rows(text: bytes, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))

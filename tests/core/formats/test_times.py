@@ -12,6 +12,7 @@ from core.formats.plainly import assert_same, plain_reader, whole
 from nonzero import formats
 from nonzero.errors import InputError, SettingsError
 from nonzero.formats.times import TimeFormat
+from thoroughly import examples
 
 FORMATS = [None, "ms", "s", "iso", "%Y-%m-%d %H:%M:%S", "%y%m%d%H", "%d/%b/%Y:%H:%M:%S %z", "%Y-%j", "%%%Y"]
 MOMENT = datetime(2014, 10, 21, 13, 5, 9, 123000, UTC)
@@ -75,7 +76,7 @@ def test_a_moment_is_milliseconds_however_it_is_written(form: str | None, text: 
 
 
 @pytest.mark.parametrize("form", FORMATS)
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.lists(TEXTS, min_size=1, max_size=10))
 @example(["2012-02-29", "2013-02-29", "2100-02-29T00:00:00", "2014-04-31T00:00:00.1", "2014-10-21T13:05:09."])
 @example(

@@ -13,6 +13,7 @@ from nonzero import formats
 from nonzero.errors import FormatError
 from nonzero.fields.hashing import field_of, index_of
 from real_data import unpacked
+from thoroughly import examples
 
 PIECES = [
     *(b"1", b"-1", b"0", b"+1", b"1.0", b"2", b"nan", b" ", b" ", b"  ", b"\t", b"|", b" |", b"|ns", b"|a:2"),
@@ -58,7 +59,7 @@ def test_line_with_everything() -> None:
     assert batch.fields.tolist() == [field_of("site"), field_of("ad"), field_of("ad")]
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @given(TEXT)
 @example(b"1 1.0 zebra|f a\n1 1 0 'x | b\n1|a\n1 1 1|a\n1 'a 'b|c\n")
 @example(b"a\t1 |f x\ty\n")
@@ -70,7 +71,7 @@ def test_compiled_parser_reads_as_python_does(text: bytes) -> None:
         assert_same(read(text, **options), whole(plain_reader("vw", **options), text))
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(TEXT, st.data())
 def test_any_chunking_gives_the_same_rows(text: bytes, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))

@@ -21,6 +21,7 @@ from nonzero import Batch, BatchError, Schema
 from nonzero.frames import batches
 from nonzero.frames.batches import batch_of_frame
 from nonzero.frames.rows import rows_of
+from thoroughly import examples
 
 MOMENT: Final = datetime.datetime(2026, 11, 30, 6, 5, 4, 123456)  # noqa: DTZ001 - as frames hold it
 SCHEMAS: Final[list[Any]] = [
@@ -168,7 +169,7 @@ ALIKE = st.one_of(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.lists(COLUMN | ALIKE, min_size=1, max_size=3), st.sampled_from(SCHEMAS), st.booleans())
 def test_any_objects_are_the_same_both_ways(columns: list[Any], said: Any, in_order: bool) -> None:
     named = {name: pd.Series(values, dtype=object) for name, values in zip("bac", columns, strict=False)}

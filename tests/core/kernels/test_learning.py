@@ -25,6 +25,7 @@ def lanes_of(optimizer: Any) -> Any:
     ]
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(
     "optimizer", [ONE_LANE, DECAYING, EIGHT_LANES], ids=["one lane", "decaying", "eight lanes"]
 )

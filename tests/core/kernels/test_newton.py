@@ -56,6 +56,7 @@ def learned(weighted: bool, valued: bool) -> Learned:
     return Learned(batch, oracle, np.concatenate(answers), states)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "importance weights"])
 @pytest.mark.parametrize("valued", [False, True], ids=["ones", "values"])
 def test_learning_is_bit_equal_to_the_oracle(weighted: bool, valued: bool) -> None:

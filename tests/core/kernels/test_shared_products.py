@@ -12,6 +12,7 @@ from nonzero.batches.candidates import joined
 from nonzero.fields.hashing import field_of
 from nonzero.kernels.products import MAX_NONZEROS
 from nonzero.model.interactions import Interactions
+from thoroughly import examples
 
 PAIRS = ["a*b", "b*c", "a*a", "c*d", "d*d"]
 FIELDS = {name: field_of(name) for name in "abcde"}
@@ -42,7 +43,7 @@ def assert_same_products(whole: Batch, interactions: Interactions) -> None:
         np.testing.assert_array_equal(getattr(found, column), getattr(expected, column))
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(NONZEROS, st.lists(NONZEROS, max_size=4), st.booleans(), st.lists(st.sampled_from(PAIRS), unique=True))
 def test_products_of_what_is_shared_are_those_of_whole_rows(
     shared: list[tuple[str, int, float]],
@@ -55,7 +56,7 @@ def test_products_of_what_is_shared_are_those_of_whole_rows(
     assert_same_products(whole, Interactions(pairs))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     NONZEROS,
     st.lists(st.lists(st.sampled_from("abcde"), max_size=20), min_size=1, max_size=3),

@@ -531,6 +531,7 @@ print(cross_val_score(NonzeroClassifier(bits=8), X, y, n_jobs=2).tolist())
 """
 
 
+@pytest.mark.soak  # two processes import all that this one has
 def test_processes_of_its_own_give_the_same_scores() -> None:
     done = subprocess.run([sys.executable, "-c", IN_PROCESSES], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == cross_val_score(NonzeroClassifier(bits=8), *numbers()).tolist()

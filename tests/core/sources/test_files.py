@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from nonzero.errors import FormatError
 from nonzero.formats.registry import COLUMNAR, FORMATS
 from nonzero.sources.files import Source, format_of
+from thoroughly import examples
 
 MAGIC = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", *(bytes([n, 0x2A, 0x4D, 0x18]) for n in range(0x50, 0x60)))
 
@@ -63,7 +64,7 @@ def test_the_first_bytes_are_told_without_keeping_the_file_open(
 
 
 @given(data=st.binary(max_size=5000), cut=st.integers(0, 5000), block=st.integers(64, 700))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_every_packing_gives_the_same_bytes(
     data: bytes, cut: int, block: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

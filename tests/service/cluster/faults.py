@@ -197,7 +197,7 @@ FAULTS: Mapping[str, Fault] = {
     "the standby is lost": standby_lost,
     "the database fails over and the writer is killed": database_and_writer_lost,
 }
-"""The usual ones: each is done once in the suite."""
+"""The usual ones."""
 
 FURTHER: Mapping[str, Fault] = {
     "the writer hangs for less than its lease": done_to(writer, stopped_briefly),

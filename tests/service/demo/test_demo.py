@@ -72,6 +72,7 @@ def demo(*arguments: str | Path) -> Iterator[tuple["subprocess.Popen[str]", str]
             process.terminate()  # a kill would leave the service that it started
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_keeps_serving_until_it_is_told_to_stop(number: signal.Signals) -> None:
     with demo() as (process, url):
@@ -112,6 +113,7 @@ def test_a_kept_data_directory_goes_on_where_it_was(tmp_path: Path) -> None:
     assert "200 examples that the model had learned from before" in second.stdout
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("form", ["ndjson", "vw", "csv"])
 def test_the_service_learns_by_the_schema_that_the_file_is_read_by(tmp_path: Path, form: str) -> None:
     text = {

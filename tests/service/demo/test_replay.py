@@ -61,6 +61,7 @@ def ndjson_text(n: int) -> bytes:
 FILES = {"clicks.vw.gz": vw_text(730), "clicks.svm": libsvm_text(730), "clicks.ndjson": ndjson_text(730)}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_is_predicted_and_learned_as_by_the_library(
     client: httpx.Client, tmp_path: Path, name: str

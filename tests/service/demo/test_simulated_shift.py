@@ -9,6 +9,7 @@ from nonzero_service.demo.simulation import SimulatedLog
 from nonzero_service.history.watching import ShiftWatch
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("seed", "changes"), [(0, True), (1, True), (0, False), (1, False)])
 def test_the_taste_is_the_only_change(seed: int, changes: bool) -> None:
     log, model = SimulatedLog(60_000, seed=seed), LogisticRegression(16)

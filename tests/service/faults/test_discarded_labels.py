@@ -27,6 +27,7 @@ def predict(client: httpx.Client, name: str) -> float:
     return float(answer["predictions"][0]["probability"])
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("lost", [False, True], ids=["in one life", "killed"])
 @pytest.mark.parametrize("discard", [True, False], ids=["discarded", "applied"])
 def test_the_weight_of_a_late_click(clocked: Start, tmp_path: Path, discard: bool, lost: bool) -> None:

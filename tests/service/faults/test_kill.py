@@ -173,7 +173,7 @@ def kill_at_writes(serve: Start, directory: Path, most: int, threads: int) -> tu
 
 @needs_strace
 def test_writes(serve: Start, memory_path: Path) -> None:
-    killed, tried = kill_at_writes(serve, memory_path, 6, threads=3)
+    killed, tried = kill_at_writes(serve, memory_path, 4, threads=1)
     assert killed > tried / 2
 
 

@@ -149,7 +149,7 @@ def check_comparisons(serve: Start, data_dir: Path, settings: dict[str, str]) ->
 
 
 def test_random_moments(serve: Start, tmp_path: Path) -> None:
-    kill_at_random(serve, tmp_path / "data", 4)
+    kill_at_random(serve, tmp_path / "data", 2)
 
 
 @pytest.mark.soak
@@ -224,7 +224,7 @@ def kill_at(
 
 @needs_strace
 def test_renames(serve: Start, memory_path: Path) -> None:
-    assert kill_at(serve, memory_path, ("rename",), 4) > 1
+    assert kill_at(serve, memory_path, ("rename",), 2) > 1
 
 
 @needs_strace

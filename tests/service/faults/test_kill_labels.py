@@ -82,6 +82,7 @@ def posted(connection: http.client.HTTPConnection, route: str, body: dict[str, A
     return found
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("negatives", ["at_end", "at_once", "window"])
 def test_every_label_is_joined_once(serve: Start, tmp_path: Path, negatives: str) -> None:
     chance, client = random.Random(5), Labeller()

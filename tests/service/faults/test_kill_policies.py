@@ -199,7 +199,7 @@ def until_settled(client: httpx.Client) -> None:
 
 
 def test_random_moments(serve: Start, memory_path: Path) -> None:
-    kill_at_random(serve, memory_path / "data", 3)
+    kill_at_random(serve, memory_path / "data", 2)
     with JournalReader(memory_path / "data" / "models" / "default") as reader:
         assert {row.kind for row in reader.read()} >= {"impression", "joined", "label", "promotion"}
 
@@ -246,7 +246,7 @@ def check_promoted(client: httpx.Client, _: Path) -> None:
 
 @needs_strace
 def test_renames(serve: Start, memory_path: Path) -> None:
-    assert kill_at(serve, memory_path, ("rename",), 4, script, check_promoted) > 1
+    assert kill_at(serve, memory_path, ("rename",), 2, script, check_promoted) > 1
 
 
 @needs_strace

@@ -57,12 +57,12 @@ def kill_at_steps(new: NewPlace, memory_path: Path, calls: Sequence[str], share:
 
 @needs_strace
 def test_in_a_file(memory_path: Path) -> None:
-    assert kill_at_steps(Place, memory_path, IN_A_FILE, 16) > 3
+    assert kill_at_steps(Place, memory_path, IN_A_FILE, 24) > 3
 
 
 @needs_strace
 def test_in_a_database(shared: NewPlace, memory_path: Path) -> None:
-    assert kill_at_steps(shared, memory_path, IN_A_DATABASE, 16) > 3
+    assert kill_at_steps(shared, memory_path, IN_A_DATABASE, 32) > 3
 
 
 @needs_strace

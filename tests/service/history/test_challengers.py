@@ -37,6 +37,7 @@ def check(client: httpx.Client, totals: Totals, sequence: int) -> None:
         assert rows[-1]["sequence"] == sequence
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("beginning", ["nothing", "refold"])
 @pytest.mark.parametrize("between", ["stop", "kill"])
 def test_it_is_that_of_what_it_learned(serve: Start, tmp_path: Path, beginning: str, between: str) -> None:

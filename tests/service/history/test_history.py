@@ -121,6 +121,7 @@ def test_looking_in_between_changes_nothing(stream: Stream, tmp_path: Path) -> N
         assert stream.told(step)["rows"] == other.told(step)["rows"]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("snapshot", [0, 17, 100, 130, 150])
 def test_a_kill_takes_nothing_and_counts_nothing_twice(stream: Stream, tmp_path: Path, snapshot: int) -> None:
     whole = Stream(tmp_path / "whole", stream.rows)

@@ -50,6 +50,7 @@ def check(client: httpx.Client, totals: Totals, events: list[str], starts: int) 
         assert kinds.count("start") <= starts
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("beginning", ["nothing", "refold"])
 @pytest.mark.parametrize("between", ["live", "stop", "kill"])
 def test_rows_add_up_across_a_promotion(serve: Start, beginning: str, between: str, tmp_path: Path) -> None:
@@ -85,6 +86,7 @@ def test_rows_add_up_across_a_promotion(serve: Start, beginning: str, between: s
         check(client, learned([0, 1, 2, 3, 4], 2, begun), ["promotion"], 5)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("snapshots", [0, 1, 2])
 def test_a_snapshot_takes_no_row_that_the_history_needs(serve: Start, tmp_path: Path, snapshots: int) -> None:
     """Rows before a snapshot are not read again: what they say is on disk before it is."""

@@ -79,6 +79,7 @@ def predict() -> tuple[Rows, int]:
     return impress(batch(N, 100), probabilities(N), 1), 1
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("what", [end, label, predict])
 @pytest.mark.parametrize("negatives", ["at_once", "window", "at_end"])
 def test_an_exception_at_every_call_leaves_it_to_be_made(

@@ -81,6 +81,7 @@ def check_restart(model: JournalledImpressions) -> None:
     assert (store.next_number, store.rules, store.segments.states(numbers).tolist()) == live
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("policy", "rate", "at"),
     [("at_once", 1.0, 5), ("at_once", 1.0, 110), ("at_once", 0.3, 60), ("at_end", 1.0, 60)],

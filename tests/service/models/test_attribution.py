@@ -145,6 +145,7 @@ def test_predictions_for_which_there_is_no_room_are_answered_and_counted(
         asyncio.run(run(keeping))
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("error", [RuntimeError, OSError])
 @pytest.mark.parametrize(
     ("kind", "method"),

@@ -234,6 +234,7 @@ def test_the_browser_itself_refuses_markup_and_styles(models: Models, watch: Wat
         misused()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("width", "dark"), [(PHONE, False), (WIDE, True)])
 def test_whoever_cannot_see_or_point_has_all_of_it(
     models: Models, watch: Watch, width: int, dark: bool

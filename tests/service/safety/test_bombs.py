@@ -42,6 +42,7 @@ def send(port: int, method: str, path: str, media: str, encoding: str, body: byt
 DEFAULT = "/v1/models/default"
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])
 @pytest.mark.parametrize(
     ("method", "path", "media"),

@@ -46,6 +46,7 @@ def at_once() -> Iterator[None]:
     assert time.monotonic() - begun < Settings.model_fields["body_idle_seconds"].default / 2
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 @pytest.mark.parametrize("when", ["at once", "when the answer comes"])
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from nonzero_service.http.receiving import LONG
 from service.conftest import ServiceProcess
 from service.safety.raw import Answer, answers, ask, connect, read_all
 from service.safety.test_heads import BODY, CHUNKED, CHUNKS, GET, POST, REFUSED, SIZED
+from thoroughly import examples
 
 OFFERS = {
     "h2c": b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n",
@@ -79,7 +80,7 @@ def test_bytes_may_come_one_by_one(narrow: ServiceProcess, name: str) -> None:
     assert [answer.status for answer in found] == [200, 200]
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     names=st.lists(st.sampled_from(sorted(REQUESTS)), min_size=1, max_size=4),
     offers=st.lists(st.sampled_from(["", *OFFERS]), min_size=4, max_size=4),

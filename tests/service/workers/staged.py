@@ -153,6 +153,7 @@ class Staged(ServiceProcess):
     """
 
     program = QUICK + SERVE
+    forks_workers = False  # that a start fails, and what comes before it can be heard, is tested by this
 
     def __init__(
         self, place: Path, happening: list[tuple[str, str]], ticks: int = 20, **settings: Any

@@ -12,6 +12,7 @@ from core.streams import random_batch
 from nonzero import FTRL, AdaGrad, Batch, DualAveraging, LogisticRegression, SettingsError
 from nonzero.model.lanes import lanes_to_settings
 from oracles import AnyRuleOracle, DualAveragingOracle, FTRLOracle, fold
+from thoroughly import examples
 
 FOLLOWER = FTRL(0.2, 0.5, 0.3, 0.1)
 AVERAGING = DualAveraging(0.3, 1e-4, 0.5)
@@ -34,6 +35,7 @@ def lanes_of(optimizer: Any) -> Any:
     return [list(lane.values()) for lane in lanes_to_settings(LogisticRegression(1, optimizer).lanes)]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "importance weights"])
 def test_learning_is_bit_equal_to_the_oracle(optimizer: Any, weighted: Any) -> None:
@@ -110,7 +112,7 @@ def test_lanes_of_adagrad_learn_beside_others_what_they_learn_alone() -> None:
     np.testing.assert_array_equal(beside.table.accumulators[:, lanes], alone.table.accumulators[:, lanes])
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     st.sampled_from([*OPTIMIZERS.values(), FTRL(1e3, 1e-6, 0, 0), FTRL(1e-9, 1e6, 1e6, 1e6)]),
     st.integers(0, 2**32 - 1),

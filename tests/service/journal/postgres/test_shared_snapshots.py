@@ -187,6 +187,7 @@ DAMAGE = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damage_is_named(snapshots: SharedSnapshots, hooked: Hooked, file: Path, damage: str) -> None:
     change, message = DAMAGE[damage]
