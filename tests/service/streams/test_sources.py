@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, TopicCollection, TopicPartition
 
+from disks import fill
 from kafka import QUIET, USER, Broker
 from nonzero_service.models.verifying import verify
 from service.conftest import ServiceProcess, Start
@@ -211,6 +212,32 @@ def test_a_pause_stops_reading_until_somebody_ends_it(broker: Broker, start: Sta
         until_read(running, 60_000)
         assert source(running)["state"] == "reading"
         assert client.get("/v1/models/default").json()["sequence"] == 60_000
+
+
+def test_a_full_disk_is_said_once_however_often_it_is_tried(
+    broker: Broker, start: Start, small_disk: Path
+) -> None:
+    """What comes and cannot be written has not been read: the next try reads it again."""
+    topic = broker.topic()
+    address = f"kafka://{broker.address}/{topic}?format=vw"
+    running = start(small_disk / "data", source=address, bits=12, breaker="off").until_ready()
+    fill(small_disk / "filler")
+    broker.produce(topic, examples(5000))
+    until(lambda: failed(running) >= 3, lambda: source(running))
+    told = source(running)
+    assert (told["state"], "no space left" in told["reason"], told["messages"]) == ("waiting", True, 0)
+    assert len(running.lines("the source cannot be read; it is tried again")) == 1
+    assert running.lines("the source is read again") == []
+    (small_disk / "filler").unlink()
+    until_read(running, 5000)
+    until(lambda: len(running.lines("the source is read again")) == 1)
+    assert running.stop() == 0
+    assert verify(small_disk / "data/models/default", lambda *_: None).faults == []
+
+
+def failed(running: ServiceProcess) -> float:
+    """Return how often reading had to begin anew."""
+    return sum(lines_of(running, "nonzero_source_failures_total").values())
 
 
 def test_a_broker_that_is_away_is_waited_for(broker: Broker, start: Start) -> None:
