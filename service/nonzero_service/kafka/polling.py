@@ -179,6 +179,8 @@ class Poller:
                 self.log.away(f"{self._brokers}: {text_of(error)}")
             if len(answers) == len(asked):
                 return answers
+            # A partition's leader may be another by now, of which the client hears only with the topic.
+            self._queries.describe()
             self._rest(WAIT_SECONDS)
 
     def _rest(self, seconds: float) -> None:
