@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from nonzero_service.bodies.reading import Bodies
 from nonzero_service.kafka.records import Chunk, Lag
-from nonzero_service.streams.pieces import Lines, cut, halves, lines_of
+from nonzero_service.streams.pieces import Lines, cut, halves
 from nonzero_service.streams.refusals import RefusedLines
 from nonzero_service.streams.state import SourceState
 from nonzero_service.streams.taking import TakenPiece, Taker
@@ -152,7 +152,7 @@ class Flow:
         await self._settle(0)
         if self._moves and not self._stream.failure and self._is_well():
             chunks, self._moves = list(self._moves.values()), {}
-            await self._give([lines_of(chunk) for chunk in chunks], next(iter(self._takers.values())))
+            await self._give([Lines(chunk) for chunk in chunks], next(iter(self._takers.values())))
             await self._settle(0)
 
     def _is_well(self) -> bool:
@@ -204,17 +204,17 @@ class Flow:
 
     async def _give(self, piece: Sequence[Lines], taker: Taker) -> None:
         """Give a piece to the learner, when it is parsed and there is room."""
-        size = sum(len(lines.data) for lines in piece)
+        size = sum(lines.size for lines in piece)
         taken = await self._bodies.offload(size, taker.take, piece)
         if taken.is_too_large:
             chunks = [lines.chunk for lines in piece]
             if len(chunks) > 1:
                 for chunk in chunks:
-                    await self._give([lines_of(chunk)], taker)
+                    await self._give([Lines(chunk)], taker)
                 return
             if len(chunks[0].values) > 1:
                 for chunk in halves(chunks[0]):
-                    await self._give([lines_of(chunk)], taker)
+                    await self._give([Lines(chunk)], taker)
                 return
             taken = taker.refuse(piece, TOO_LARGE)
         if taken.refusals:

@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from nonzero_service.kafka.records import Chunk
 
 
-class Lines(NamedTuple):
-    """The messages of a chunk as lines."""
+class Lines:
+    """The messages of a chunk as lines, which are put together where they are asked for: rarely on the loop.
 
-    chunk: Chunk
-    data: bytes
-    """All their lines, each with its end."""
-    number: int
-    """How many there are."""
+    A message holds one or more lines, and its last one may lack its end. One of no bytes is an empty line.
+
+    Parameters
+    ----------
+    chunk
+        The messages.
+    """
+
+    def __init__(self, chunk: Chunk) -> None:
+        self.chunk = chunk
+        self.values: Sequence[bytes] = chunk.values  # type: ignore[assignment]
+        """What the messages hold, but for tombstones."""
+        self.size = len(chunk.values)
+        """How many bytes the lines have, but for ends that messages have already."""
+        try:
+            self.size += sum(map(len, self.values))
+        except TypeError:  # tombstones are rare: to look for them first would cost each message
+            self.values = values_of(chunk)
+            self.size = len(self.values) + sum(map(len, self.values))
+
+    @property
+    def data(self) -> bytes:
+        """All lines, each with its end."""
+        return joined(ended(self.values))
+
+    def beginning(self, most: int) -> bytes:
+        """Return the beginning of their lines, at least one message."""
+        number = 1 + most * len(self.values) // max(self.size, 1)
+        return joined(self.values[:number])[:most]
 
 
 def values_of(chunk: Chunk) -> list[bytes]:
@@ -23,25 +46,14 @@ def values_of(chunk: Chunk) -> list[bytes]:
     return [value for value in chunk.values if value is not None]
 
 
-def tombstones_in(chunk: Chunk) -> int:
-    """Return how many messages of a chunk have no value."""
-    return chunk.values.count(None)
+def joined(values: Sequence[bytes]) -> bytes:
+    """Return messages as lines; the last one of each lacks its end."""
+    return b"\n".join([*values, b""]) if values else b""
 
 
-def lines_of(chunk: Chunk) -> Lines:
-    """Return the messages of a chunk as lines.
-
-    A message holds one or more lines, and its last one may lack its end. One of no bytes is an empty line.
-    """
-    values: Sequence[bytes] = chunk.values  # type: ignore[assignment]
-    try:
-        data = b"\n".join([*values, b""]) if values else b""
-    except TypeError:  # tombstones are rare: to look for them first would cost each message
-        values = values_of(chunk)
-        data = b"\n".join([*values, b""]) if values else b""
-    if b"\n\n" in data:  # there are messages that end their last line themselves
-        data = b"\n".join([*(value.removesuffix(b"\n") for value in values), b""])
-    return Lines(chunk, data, data.count(b"\n"))
+def ended(values: Sequence[bytes]) -> list[bytes]:
+    """Return messages without the end of their last line, where they have it."""
+    return [value.removesuffix(b"\n") for value in values]
 
 
 def halves(chunk: Chunk) -> tuple[Chunk, Chunk]:
@@ -70,14 +82,14 @@ def cut(chunks: Iterable[Chunk], most: int) -> Iterator[list[Lines]]:
     size = 0
     waiting = list(chunks)[::-1]
     while waiting:
-        lines = lines_of(waiting.pop())
-        if len(lines.data) > most and len(lines.chunk.values) > 1:
+        lines = Lines(waiting.pop())
+        if lines.size > most and len(lines.chunk.values) > 1:
             waiting += reversed(halves(lines.chunk))
             continue
-        if piece and size + len(lines.data) > most:
+        if piece and size + lines.size > most:
             yield piece
             piece, size = [], 0
         piece.append(lines)
-        size += len(lines.data)
+        size += lines.size
     if piece:
         yield piece

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -12,7 +12,7 @@ from nonzero import Batch, FormatError, LineError, Schema, formats
 from nonzero.formats import Parsed
 from nonzero.formats.json_bodies import parse_body, read_bodies
 from nonzero_service.kafka.records import Chunk
-from nonzero_service.streams.pieces import Lines, values_of
+from nonzero_service.streams.pieces import Lines, ended, joined, values_of
 
 
 class Refusal(NamedTuple):
@@ -35,8 +35,8 @@ class MessageReader(Protocol):
     def whole(self, parsed: Parsed) -> Parsed:
         """Return what is left where a message is right as a whole or refused."""
 
-    def count(self, lines: Lines) -> int:
-        """Return how many `lines` a chunk has."""
+    def counts(self, piece: Sequence[Lines], parsed: Parsed) -> Sequence[int]:
+        """Return how many `lines` each chunk of a piece has, of which it has read what is given."""
 
     def sizes(self, chunk: Chunk) -> Sequence[int]:
         """Return how many `lines` each message of a chunk has that has a value."""
@@ -61,10 +61,23 @@ class LineReader:
         assert reader is not None  # noqa: S101 - the settings name no other format
         self._reader = reader
         self._lines = 0
+        self._plain = True  # each message was one line without its end
 
     def read(self, piece: Sequence[Lines]) -> Parsed:
         """Return what a piece holds."""
-        parsed = self._reader.feed(*(lines.data for lines in piece))
+        values: Sequence[bytes] = [*chain.from_iterable(lines.values for lines in piece)]
+        if not self._plain:
+            return self._parsed(ended(values))
+        # To look for an end in each would cost a good part of what it costs to read it.
+        parsed = self._parsed(values)
+        self._plain = parsed.lines_read == len(values)
+        if self._plain:
+            return parsed
+        without = ended(values)
+        return parsed if without == values else self._parsed(without)
+
+    def _parsed(self, values: Sequence[bytes]) -> Parsed:
+        parsed = self._reader.feed(joined(values))
         before, self._lines = self._lines, self._lines + parsed.lines_read
         errors = tuple(LineError(line - before, reason) for line, reason in parsed.errors)
         return parsed._replace(lines=parsed.lines - before, errors=errors)
@@ -73,9 +86,14 @@ class LineReader:
         """Return all: each line stands for itself."""
         return parsed
 
-    def count(self, lines: Lines) -> int:
-        """Return how many lines a chunk has."""
-        return lines.number
+    def counts(self, piece: Sequence[Lines], parsed: Parsed) -> Sequence[int]:
+        """Return how many lines each chunk has."""
+        numbers = [len(lines.values) for lines in piece]
+        if parsed.lines_read == sum(numbers):  # each message has at least one
+            return numbers
+        if len(piece) == 1:
+            return [parsed.lines_read]
+        return [int(np.count_nonzero(np.frombuffer(lines.data, np.uint8) == ord("\n"))) for lines in piece]
 
     def sizes(self, chunk: Chunk) -> Sequence[int]:
         """Return how many lines each message has."""
@@ -96,7 +114,7 @@ class JsonReader:
 
     def read(self, piece: Sequence[Lines]) -> Parsed:
         """Return what a piece holds; each message is a line."""
-        values = [value for lines in piece for value in values_of(lines.chunk)]
+        values = [*chain.from_iterable(lines.values for lines in piece)]
         parsed = read_bodies(values, self._schema)
         return parsed if len(parsed.batch) == len(values) else self._with_others(values, parsed)
 
@@ -133,9 +151,9 @@ class JsonReader:
             return parsed
         return parsed._replace(batch=parsed.batch.select(~refused), lines=parsed.lines[~refused])
 
-    def count(self, lines: Lines) -> int:
-        """Return how many messages of a chunk have a value."""
-        return len(values_of(lines.chunk))
+    def counts(self, piece: Sequence[Lines], parsed: Parsed) -> Sequence[int]:
+        """Return how many messages of each chunk have a value."""
+        return [len(lines.values) for lines in piece]
 
     def sizes(self, chunk: Chunk) -> Sequence[int]:
         """Return 1 for each message."""
@@ -166,7 +184,7 @@ def found_in(piece: Sequence[Lines], parsed: Parsed, reader: MessageReader) -> R
     piece, parsed, reader
         The piece, what it holds of use, and what has read it.
     """
-    ends = [*accumulate(map(reader.count, piece))]
+    ends = [*accumulate(reader.counts(piece, parsed))]
     rows = np.searchsorted(parsed.lines, ends, "right").tolist()
     examples = [end - begin for begin, end in zip([0, *rows], rows, strict=False)]
     if not parsed.errors:
