@@ -6,7 +6,8 @@ learns that nobody clicks, or that everybody does, and its progressive validatio
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,6 +116,36 @@ class LabelRuns:
         expected = length * others / outside
         if expected >= EXPECTED and (self.longest is None or expected > self.longest.expected):
             self.longest = LongRun(label, begin + 1, length, expected)
+
+    def state(self) -> dict[str, Any]:
+        """Return what was seen, as JSON holds it.
+
+        Returns
+        -------
+        dict
+            For :meth:`go_on`.
+        """
+        return {**vars(self), "longest": None if self.longest is None else list(self.longest)}
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Go on from what was seen before.
+
+        Parameters
+        ----------
+        state
+            What :meth:`state` has returned.
+
+        Examples
+        --------
+        >>> runs, others = LabelRuns(), LabelRuns()
+        >>> runs.look(np.zeros(3, np.float32))
+        >>> others.go_on(runs.state())
+        >>> others.examples
+        3
+        """
+        longest = state["longest"]
+        vars(self).update(state)
+        self.longest = None if longest is None else LongRun(*longest)
 
     @property
     def expected_runs(self) -> float:

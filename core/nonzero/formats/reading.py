@@ -89,6 +89,20 @@ class Reader:
         """
         return self._held
 
+    @property
+    def is_within(self) -> bool:
+        r"""Whether what was fed ends within a line, or within a record.
+
+        Examples
+        --------
+        >>> from nonzero import formats
+        >>> lines = formats.reader("vw")
+        >>> _ = lines.feed(b"1 | a\n0 |")
+        >>> lines.is_within
+        True
+        """
+        return self._held > 0 or self._passing
+
     def alike(self) -> Reader | None:
         r"""Return a new reader for other parts of the stream; None where it must be read in its order.
 

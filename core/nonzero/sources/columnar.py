@@ -133,7 +133,9 @@ class ColumnarFile:
                     batch.validate(full=True)
                     yield batch
 
-    def row_groups(self, parquet: Parquet, form: ArrowRows) -> Generator[Parsed, None, None]:
+    def row_groups(
+        self, parquet: Parquet, form: ArrowRows, wanted: range | None = None
+    ) -> Generator[Parsed, None, None]:
         """Yield its rows, row group by row group; of Parquet.
 
         Parameters
@@ -142,6 +144,8 @@ class ColumnarFile:
             What reads the file.
         form
             What makes rows of its columns.
+        wanted
+            Which row groups; None for all.
 
         Raises
         ------
@@ -149,8 +153,9 @@ class ColumnarFile:
             Where it is damaged.
         """
         columns, scale = form.columns, self._scale(parquet)
-        with self._said(), closing(parquet.groups(columns)) as groups:
-            for group, done in zip(groups, accumulate(parquet.sizes), strict=True):
+        done = [*accumulate(parquet.sizes)]
+        with self._said(), closing(parquet.groups(columns, wanted)) as groups:
+            for group in groups:
                 found = None
                 if not form.has_lists and parquet.is_small(group, columns):
                     with parquet.decoders(group, columns) as decoders:
@@ -161,8 +166,9 @@ class ColumnarFile:
                     with closing(ahead(parquet.batches(group, columns))) as batches:
                         for batch in batches:
                             yield from form.read(batch)
-                self.source.position = int(done * scale)
-        self.source.position = self.source.size or 0
+                self.source.position = int(done[group] * scale)
+        if wanted is None:
+            self.source.position = self.source.size or 0
 
     def _scale(self, parquet: Parquet) -> float:
         """Return how many bytes of the file there are for each byte of columns, unpacked."""

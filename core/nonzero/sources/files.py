@@ -203,6 +203,18 @@ class Source:
         self.packed = other.packed
         return begun[:size]
 
+    def forget(self) -> None:
+        """Let go of what was looked at, as somebody else reads the file.
+
+        Examples
+        --------
+        >>> source = Source("/dev/null")
+        >>> source.forget()
+        """
+        self._peeked.clear()
+        self._blocks.close()
+        self._blocks = self._read_blocks()
+
     def samples(self) -> list[tuple[bytes, bool]]:
         """Return parts of the text before it is read: what can be had of it cheaply.
 

@@ -75,15 +75,17 @@ class Parquet:
             if not _DIFFERENCES.isdisjoint(column.encodings)
         }
 
-    def groups(self, columns: Sequence[str]) -> Generator[int, None, None]:
+    def groups(self, columns: Sequence[str], wanted: range | None = None) -> Generator[int, None, None]:
         """Yield the numbers of its row groups; from a store some columns of the next are fetched meanwhile.
 
         Parameters
         ----------
         columns
             Those that are read of each.
+        wanted
+            Which row groups; None for all.
         """
-        numbers = range(len(self.sizes))
+        numbers = range(len(self.sizes)) if wanted is None else wanted
         if self._stored is None:
             yield from numbers
             return

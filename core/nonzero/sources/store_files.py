@@ -86,6 +86,11 @@ class StoreFile:
         self._held = b""
         self._lock = threading.Lock()
 
+    @property
+    def version(self) -> dict[str, Any]:
+        """What tells this version of the file from others, as a place's ``info`` has it."""
+        return {name: self._info[name] for name in _IDENTITY if self._info.get(name) is not None}
+
     def _opened(self) -> tuple[Any, Mapping[str, Any]]:
         file = self._fs.open(self._path, "rb", cache_type="none")
         info = getattr(file, "details", None) or self._fs.info(self._path)

@@ -66,7 +66,7 @@ def _not_a_label(value: Any) -> str:
     return f"the label is {shown_value(value)}; it is 1, 0 or -1, true or false"
 
 
-def _reason(value: Any) -> str:
+def why_no_label(value: Any) -> str:
     """Say why a value that is JSON is no label."""
     if not isinstance(value, dict):
         return f"a label is an object such as {FORM}, not {shown_value(value)}"
@@ -105,7 +105,7 @@ def labels_of(body: bytes) -> tuple[LabelBatch, bool]:
         try:
             found.add(number, msgspec.convert(each, LabelLine))
         except msgspec.ValidationError:
-            found.errors.append(LineError(number, _reason(each)))
+            found.errors.append(LineError(number, why_no_label(each)))
     if found.errors:
         raise bad_examples(found.errors, "a label", "labels")
     return found, many is None
@@ -162,6 +162,6 @@ def _reason_of_line(line: bytes) -> str:
     if not line.strip():
         return "the line is empty"
     try:
-        return _reason(msgspec.json.decode(line))
+        return why_no_label(msgspec.json.decode(line))
     except NOT_JSON as error:
         return f"the line is not JSON: {why_not_json(line, error)}"

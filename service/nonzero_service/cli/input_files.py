@@ -28,8 +28,8 @@ from nonzero_service.cli.tables import (
     check_booleans,
     check_columns,
     new_columns,
-    reader_alike,
-    reader_of,
+    options_alike,
+    options_of,
     tables_alike,
     tables_of,
 )
@@ -70,6 +70,8 @@ class InputFiles:
         What there is to say of it.
     formats
         The text formats that the examples came in.
+    reading
+        As given.
 
     Raises
     ------
@@ -89,7 +91,7 @@ class InputFiles:
         labels: bool = True,
     ) -> None:
         self.sources = sources
-        self._reading = reading
+        self.reading = reading
         self._like, self._allow_missing, self._labels = like, allow_missing, labels
         self._rows = {source: RowsReader(source) for source in sources if is_rows(source, reading)}
         self._judged: Tables | None = None
@@ -119,7 +121,7 @@ class InputFiles:
         if heads:
             schema = joined_schema(heads, schema, namespace_separator)
         texts = [source for source in self.sources if source not in self._rows]
-        judged = tables_of(texts, schema, self._reading)
+        judged = tables_of(texts, schema, self.reading)
         tables = {name: head.table for name, head in heads.items() if head.table is not None}
         check_tables(tables, None if judged is None else judged.to_dict())
         self.schema = schema if judged is None else judged.schema
@@ -129,7 +131,7 @@ class InputFiles:
 
     def _formats_of(self, source: Source) -> Sequence[str]:
         rows = self._rows.get(source)
-        return (self._reading.format_of(source),) if rows is None else rows.head.formats
+        return (self.reading.format_of(source),) if rows is None else rows.head.formats
 
     @property
     def size(self) -> int | None:
@@ -166,7 +168,7 @@ class InputFiles:
 
     def what(self, source: Source) -> str:
         """Return what an example of a file is called: a row, or a line."""
-        return "row" if source in self._rows or self._reading.format_of(source) in COLUMNAR else "line"
+        return "row" if source in self._rows or self.reading.format_of(source) in COLUMNAR else "line"
 
     def read(self, say: Callable[[str], None]) -> Generator[tuple[Source, Parsed], None, None]:
         """Yield the examples of all files, parsed and decoded by other threads, each part with its file.
@@ -225,14 +227,22 @@ class InputFiles:
         """Whether all of them are rows files."""
         return len(self._rows) == len(self.sources)
 
-    def _reader_of(self, source: Source) -> Reader | ColumnarReader:
+    def is_hashed(self, source: Source) -> bool:
+        """Whether a file is a rows file."""
+        return source in self._rows
+
+    def options_of(self, source: Source) -> dict[str, Any]:
+        """Return the options of a text's reader, or a columnar file's."""
         if self._like is None:
-            return reader_of(source, self.schema, self._reading, self._judged)
-        if self._reading.format_of(source) in TABLES:
-            return reader_alike(
-                self._like, source, self._reading, allow_missing=self._allow_missing, labels=self._labels
+            return options_of(source, self.schema, self.reading, self._judged)
+        if self.reading.format_of(source) in TABLES:
+            return options_alike(
+                self._like, source, self.reading, allow_missing=self._allow_missing, labels=self._labels
             )
-        return self._reading.reader(source, self.schema)
+        return {"schema": self.schema}
+
+    def _reader_of(self, source: Source) -> Reader | ColumnarReader:
+        return self.reading.table_reader(source, **self.options_of(source))
 
 
 def is_rows(source: Source, reading: ReadingOptions) -> bool:

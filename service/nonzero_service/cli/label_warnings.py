@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,15 @@ class RunWarnings:
             for line in self.lines():
                 say(f"so far: {line}")
                 self._told = True
+
+    def state(self) -> dict[str, Any]:
+        """Return what was seen and told, as JSON holds it."""
+        return {"runs": self._runs.state(), "told": self._told}
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state` has returned."""
+        self._runs.go_on(state["runs"])
+        self._told = state["told"]
 
     def lines(self) -> Iterator[str]:
         """Yield a line for what is wrong with the labels' order, if anything is."""

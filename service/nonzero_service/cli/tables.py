@@ -46,12 +46,19 @@ def tables_of(sources: Sequence[Source], schema: Schema, reading: ReadingOptions
     return found
 
 
+def options_of(
+    source: Source, schema: Schema, reading: ReadingOptions, tables: Tables | None
+) -> dict[str, Any]:
+    """Return the options of a file's reader, which takes a table's columns for what was decided."""
+    judged = reading.format_of(source) in TABLES and tables is not None
+    return {"schema": schema, **({"boolean": tables.boolean} if judged and tables else {})}
+
+
 def reader_of(
     source: Source, schema: Schema, reading: ReadingOptions, tables: Tables | None
 ) -> Reader | ColumnarReader:
     """Return a file's reader, which takes a table's columns for what was decided."""
-    judged = reading.format_of(source) in TABLES and tables is not None
-    return reading.table_reader(source, schema, **({"boolean": tables.boolean} if judged and tables else {}))
+    return reading.table_reader(source, **options_of(source, schema, reading, tables))
 
 
 def _as_glob(name: str) -> str:
@@ -223,15 +230,15 @@ def check_columns(model: LogisticRegression, name: str, columns: Sequence[str]) 
         raise FormatError(f"{name}: {_missing_text(missing, columns)}")
 
 
-def reader_alike(
+def options_alike(
     model: LogisticRegression,
     source: Source,
     reading: ReadingOptions,
     *,
     allow_missing: bool,
     labels: bool = False,
-) -> Reader | ColumnarReader:
-    """Return a reader that reads a table as those that a model was trained on.
+) -> dict[str, Any]:
+    """Return the options of a reader that reads a table as those that a model was trained on.
 
     Labels are looked at only where `labels` says so.
 
@@ -257,7 +264,7 @@ def reader_alike(
     }
     if not allow_missing:
         check_columns(model, source.name, columns)
-    return reading.table_reader(source, boolean=noted_booleans(model.notes), **options)
+    return {"boolean": noted_booleans(model.notes), **options}
 
 
 def _roles_alike(noted: Mapping[str, Any], columns: Sequence[str], reading: ReadingOptions) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -39,6 +39,8 @@ from nonzero_service.cli.options import (
     source_of,
 )
 from nonzero_service.cli.options import allow_missing as missing_allowed
+from nonzero_service.cli.ray_option import Reads, checkpoint_of, reads_by
+from nonzero_service.cli.ray_option import option as on_ray
 from nonzero_service.cli.reading import ReadingOptions, namespace_separator, reading
 from nonzero_service.cli.stopping import Stopping, stoppable
 from nonzero_service.cli.tables import remember
@@ -78,6 +80,7 @@ from nonzero_service.cli.unfinished import Unfinished
 @interactions
 @option
 @namespace_separator
+@on_ray
 @overwrite
 @as_json
 @stoppable
@@ -93,6 +96,7 @@ def train(
     interactions: Sequence[str],
     tries: Sequence[str],
     namespace_separator: str | None,
+    cluster: str | None,
     overwrite: bool,
     as_json: bool,
     stopping: Stopping,
@@ -117,6 +121,9 @@ def train(
 
     With --from a saved model goes on. The figures are those of this run, and of all that it has learned.
 
+    With --ray a cluster reads and parses the files, and the model learns here, in their order: it is the same
+    model. Where this process is killed, the same command goes on from the last checkpoint.
+
     Where it is stopped by Ctrl-C or SIGTERM, what it has learned is saved under the name with .partial behind
     it, and the exit status is 130.
     """
@@ -127,28 +134,27 @@ def train(
     named = files_named(files)
     sources = [source_of(file) for file in named]
     places = [] if model is None else places_of(model, max(len(tries), 1))
-    for place in places:
-        goes_on = start is not None and is_same(place, start)
-        check_output(place, "--model", overwrite=overwrite or goes_on, read=named, pipes=False)
+    kept = checkpoint_of(cluster, places, tries, overwrite=overwrite)
+    _check_places(places, start, named, overwrite=overwrite or (kept is not None and kept.replaces))
     began = time.perf_counter()
     options = {
         "bits": bits,
         "learning_rate": learning_rate,
         "optimizer": optimizer,
         "interactions": interactions,
+        "namespace_separator": namespace_separator,
+        "allow_missing": allow_missing,
     }
-    if start is None:
-        inputs = InputFiles(sources, reading, namespace_separator)
-        candidates = candidates_of(tries, options, inputs.schema)
-    else:
-        more = {"namespace_separator": namespace_separator, "tries": tries}
-        learner = continued(start, reading, options | more)
-        inputs = files_for(learner, sources, reading, allow_missing=allow_missing)
-        candidates = [Candidate("", options, learner, before=learner.seen())]
+    inputs, candidates = _begun(sources, start, reading, options, tries)
+    if kept is not None:
+        begun = None if start is None else candidates[0].learner.digest()
+        kept.take(sources, reading, options, begun)
+        candidates[0].learner = kept.model(candidates[0].learner)
     for one in candidates:
         if inputs.tables is not None:
             remember(one.learner, inputs.tables)
-    spent = _learn(inputs, candidates, places, stopping)
+    with reads_by(cluster, inputs, kept) as reads:
+        spent = _learn(inputs, candidates, places, stopping, reads)
     seconds = time.perf_counter() - began
     problem = label_problem(*candidates[0].labels, candidates[0].rejected)
     for one in candidates:
@@ -156,9 +162,37 @@ def train(
     stopping.kept = lambda: f"all was learned, and {_saved(places)}"
     for one, place in to_save(candidates, places):
         one.learner.save(place)
+    if kept is not None:
+        kept.remove()
     _print_results(candidates, spent, seconds, as_json=as_json)
     if problem:
         raise InputError(problem)
+
+
+def _check_places(
+    places: Sequence[Place], start: Place | None, files: Sequence[str | Place], *, overwrite: bool
+) -> None:
+    """Refuse places where models cannot be saved, or would replace others."""
+    for place in places:
+        goes_on = start is not None and is_same(place, start)
+        check_output(place, "--model", overwrite=overwrite or goes_on, read=files, pipes=False)
+
+
+def _begun(
+    sources: Sequence[Source],
+    start: Place | None,
+    reading: ReadingOptions,
+    options: Mapping[str, Any],
+    tries: Sequence[str],
+) -> tuple[InputFiles, list[Candidate]]:
+    """Return the files, and the models that are to learn from them."""
+    settings = {name: options[name] for name in ("bits", "learning_rate", "optimizer", "interactions")}
+    if start is None:
+        inputs = InputFiles(sources, reading, options["namespace_separator"])
+        return inputs, candidates_of(tries, settings, inputs.schema)
+    learner = continued(start, reading, {**options, "tries": tries})
+    inputs = files_for(learner, sources, reading, allow_missing=options["allow_missing"])
+    return inputs, [Candidate("", settings, learner, before=learner.seen())]
 
 
 def _saved(places: Sequence[Place]) -> str:
@@ -187,7 +221,11 @@ def _print_results(
 
 
 def _learn(
-    inputs: InputFiles, candidates: Sequence[Candidate], places: Sequence[Place], stopping: Stopping
+    inputs: InputFiles,
+    candidates: Sequence[Candidate],
+    places: Sequence[Place],
+    stopping: Stopping,
+    reads: Reads,
 ) -> list[float]:
     """Teach all models what the files hold; return the processor time that each has taken."""
     first = candidates[0]
@@ -202,14 +240,16 @@ def _learn(
         for note in inputs.notes:
             display.say(note)
         unfinished = Unfinished(candidates, several, places)
-        stopping.kept = unfinished.keep
-        for source, parsed in stopping.each(inputs.read(display.say)):
+        stopping.kept = lambda: unfinished.keep() + reads.told()
+        reads.restore(first, runs, unseen, display.say)
+        for source, parsed in stopping.each(reads.parts(display.say)):
             batches = usable_for(candidates, parsed, source.name, inputs.what(source), display.say)
             several.learn(batches)
             unfinished.read(source, parsed)
             unseen.look(batches[0])
             runs.look(batches[0].labels, display.say)
             display.show(inputs.position, lambda: figures_line(first.figures))
+            reads.took(first, runs, unseen)
         stopping.finish()
         several.finish()
         display.finish(inputs.position, figures_line(first.figures))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from nonzero_service.impressions.states import CLICKS, TAUGHT, UNLABELLED, Impre
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.impressions.unpacking import Records
 from nonzero_service.impressions.verdicts import Verdict, decide
+from nonzero_service.impressions.waiting_labels import WaitingLabel
 
 MOST: Final = 1 << 16
 """So many impressions that waited have their turn at once."""
@@ -40,6 +41,8 @@ class Joined:
     """Of each label that was given."""
     rows: NDArray[np.intp] = field(default_factory=lambda: _NO_ROWS)
     """intp[n]: which of the labels each example is of."""
+    waiting: Sequence[WaitingLabel] = ()
+    """The labels that wait for their impressions."""
 
 
 class _Lesson(NamedTuple):
@@ -67,7 +70,13 @@ class Joiner:
     def __init__(self, store: ImpressionStore) -> None:
         self._store = store
 
-    def label(self, names: Sequence[str | None], labels: Sequence[int], now_ms: int) -> Joined:
+    def label(
+        self,
+        names: Sequence[str | None],
+        labels: Sequence[int],
+        now_ms: int,
+        times: NDArray[np.int64] | None = None,
+    ) -> Joined:
         """Join labels with their impressions.
 
         Parameters
@@ -77,7 +86,10 @@ class Joiner:
         labels
             0 or 1.
         now_ms
-            The journal's clock.
+            The clock that windows end by.
+        times
+            int64[n]: when each label was given, of those that come from a topic: they wait where their
+            impression has not come. None: now, and they do not.
 
         Raises
         ------
@@ -89,14 +101,63 @@ class Joiner:
         hashes = hashes_of(ids, np.arange(len(ids)))
         with store.lock:
             numbers = segments.find(hashes)
-            store.early.remember(hashes[numbers < 0])
+            if times is None:
+                store.early.remember(hashes[numbers < 0])
             found = np.flatnonzero(numbers >= 0)
             # Their ids are compared before anything is decided: a hash may be of another id.
             records = store.records(numbers[found], ids=True)
             self._damaged(numbers[found[~records.whole]])
             numbers[found[records.whole & ~records.are_of(ids, found)]] = -1
-            return self._labelled(
-                numbers, hashes, labels, now_ms, lambda rows: records.chosen(found.searchsorted(rows))
+            joined = self._labelled(
+                numbers, hashes, labels, now_ms, lambda rows: records.chosen(found.searchsorted(rows)), times
+            )
+            return joined if times is None else self._waits(joined, names, hashes, labels, times)
+
+    def _waits(
+        self,
+        joined: Joined,
+        names: Sequence[str | None],
+        hashes: NDArray[np.uint64],
+        labels: Sequence[int],
+        times: NDArray[np.int64],
+    ) -> Joined:
+        """Let those labels wait whose impressions have not come."""
+        rows = [row for row, verdict in enumerate(joined.verdicts) if verdict == "unknown"]
+        if not rows:
+            return joined
+        waiting = [WaitingLabel(names[row] or "", labels[row], int(times[row])) for row in rows]
+        return replace(joined, waiting=self._store.let_wait(hashes[rows], waiting))
+
+    def label_waiting(self, hashes: NDArray[np.uint64], now_ms: int) -> Joined | None:
+        """Join the labels that have waited for impressions which have just come.
+
+        Parameters
+        ----------
+        hashes
+            uint64[n]: of the impressions' ids.
+        now_ms
+            The clock that windows end by.
+
+        Returns
+        -------
+        Joined | None
+            None where none has waited.
+
+        Raises
+        ------
+        StorageError
+            As for :meth:`label`.
+        """
+        store = self._store
+        with store.lock:
+            came = store.waiting_labels.take(hashes)
+            if not came:
+                return None
+            store.count({"joined_after_waiting": len(came)})
+            ids, labels, times = zip(*came, strict=True)
+            known = np.flatnonzero(store.segments.find(hashes_of(Ids.of(ids), np.arange(len(ids)))) >= 0)
+            return self.label(
+                [ids[k] for k in known], [labels[k] for k in known], now_ms, np.array(times, np.int64)[known]
             )
 
     def label_known(
@@ -128,14 +189,19 @@ class Joiner:
         labels: Sequence[int],
         now_ms: int,
         records: Callable[[NDArray[np.intp]], Records],
+        times: NDArray[np.int64] | None = None,
     ) -> Joined:
         """Join labels with impressions that were found; `records` returns those of some of them."""
         store, segments = self._store, self._store.segments
-        ages, before = now_ms - segments.times(numbers), segments.states(numbers)
+        ages = (now_ms if times is None else times) - segments.times(numbers)
+        before = segments.states(numbers)
         decision = decide(store.rules, labels, numbers, hashes, before, ages)
         taken, becomes, teaches = decision.taken, decision.becomes, decision.teaches
         store.set(numbers[taken], becomes)
-        store.labelled(decision.verdicts, np.maximum(ages[taken], 0), now_ms)
+        told = decision.verdicts
+        if times is not None:  # of those that wait it is told when they have waited
+            told = [verdict for verdict in told if verdict != "unknown"]
+        store.labelled(told, np.maximum(ages[taken], 0), now_ms)
         rows = taken[teaches]
         own = _Lesson(numbers[rows], becomes[teaches], before[rows], rows)
         lesson, untaught = own, [_references(numbers, hashes, taken[~teaches], becomes[~teaches])]

@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 from nonzero_service.impressions.joined import References, decode_joined
 from nonzero_service.impressions.rows import decode_row
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.impressions.taking_over import TakenOver, take_over
+from nonzero_service.impressions.waiting_labels import WaitingLabel
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.errors import BodyError, StorageError
 from nonzero_service.journal.reader import JournalRows
 
-KINDS: Final = ("impression", "joined", "label", "held", "resume", "promotion")
+KINDS: Final = ("impression", "joined", "label", "held", "resume", "promotion", "source")
 """The rows that tell of them."""
+
+
+class ReadTopics(NamedTuple):
+    """What a ``source`` row says of impressions and labels."""
+
+    watermark_ms: int | None
+    """The event time that was reached; None where it does not say so."""
+    waiting: Sequence[WaitingLabel]
+    """The labels that wait from there on."""
+
+
+class RowReaders(NamedTuple):
+    """What reads rows whose bodies are not those of impressions."""
+
+    discards: Callable[[JournalRow], bool]
+    """Tells of a ``resume`` row whether it discards what was held."""
+    taken: Callable[[JournalRow], TakenOver | None]
+    """Returns what a ``promotion`` row says of impressions; None where that is nothing. From there on the
+    store goes by another policy."""
+    read: Callable[[JournalRow], ReadTopics]
+    """Returns what a ``source`` row says."""
 
 
 def replay_impressions(
     store: ImpressionStore,
     reader: JournalRows,
-    discards: Callable[[JournalRow], bool],
-    taken: Callable[[JournalRow], TakenOver | None],
+    readers: RowReaders,
     damaged: Callable[[StorageError], object],
     until: int | None = None,
 ) -> None:
@@ -33,11 +54,8 @@ def replay_impressions(
         The store.
     reader
         Reads the journal.
-    discards
-        Tells of a ``resume`` row whether it discards what was held.
-    taken
-        Returns what a ``promotion`` row says of impressions; None where that is nothing. From there on the
-        store goes by another policy.
+    readers
+        They read rows of other kinds.
     damaged
         Told of a row that is not what was written, which is passed over: those before the newest snapshot
         keep no model from being served.
@@ -56,22 +74,20 @@ def replay_impressions(
             return
         try:
             if row.kind == "promotion":
-                if (found := taken(row)) is not None:
+                if (found := readers.taken(row)) is not None:
                     take_over(store, found)
             else:
-                replay_row(store, row, discards)
+                replay_row(store, row, readers)
         except BodyError as error:
             damaged(error)
 
 
-def replay_row(
-    store: ImpressionStore, row: JournalRow, discards: Callable[[JournalRow], bool]
-) -> References | None:
+def replay_row(store: ImpressionStore, row: JournalRow, readers: RowReaders) -> References | None:
     """Tell a store of what the next row says, which is no promotion.
 
     Parameters
     ----------
-    store, discards
+    store, readers
         As for :func:`replay_impressions`.
     row
         The row; of a kind that is none of :data:`KINDS` it says nothing.
@@ -96,5 +112,7 @@ def replay_row(
                 store.hold(references)
             return references
         case "resume":
-            store.resume(discard=discards(row))
+            store.resume(discard=readers.discards(row))
+        case "source":
+            store.enter_source(*readers.read(row), row.position)
     return None

@@ -92,6 +92,10 @@ def weight_of_clicks(
     return heavy
 
 
+WAIT_MS: Final = 600_000
+"""So long a label of a topic waits for its impression, where the source does not say it."""
+
+
 @dataclass(frozen=True)
 class Rules:
     """When an impression's window ends, and what is learned then.
@@ -113,3 +117,5 @@ class Rules:
     negative_rate: float = 1.0
     negatives: Negatives = "at_once"
     """When impressions are learned from."""
+    wait_ms: int = WAIT_MS
+    """How long, by event time, a label of a topic waits for its impression."""

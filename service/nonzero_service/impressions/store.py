@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from nonzero.batches.ids import Ids
 from nonzero.errors import NonzeroError
+from nonzero_service.impressions.by_time import parts_by_time
 from nonzero_service.impressions.early import EarlyLabels
 from nonzero_service.impressions.gate import Gate
 from nonzero_service.impressions.hashes import hashes_of, named_rows
 from nonzero_service.impressions.joined import References
-from nonzero_service.impressions.packing import PredictedRows, fields_of_first, packed
+from nonzero_service.impressions.packing import PredictedRows, fields_of_first, packed, size_of_records
 from nonzero_service.impressions.recent_rows import RecentRows
 from nonzero_service.impressions.rows import NO_FIELDS, ImpressionRow, Teaching, offset_behind
 from nonzero_service.impressions.rules import Rules
@@ -47,6 +48,7 @@ from nonzero_service.impressions.unpacking import (
     unpacked,
 )
 from nonzero_service.impressions.verdicts import Verdict
+from nonzero_service.impressions.waiting_labels import WaitingLabel, WaitingLabels
 from nonzero_service.journal.errors import StorageError
 
 DELAYS: Final = 10_000
@@ -77,6 +79,10 @@ MOST_FIELDS: Final = 1 << 12
 UNREAD_SECONDS: Final = 60.0
 """For so long a row that cannot be read is tried again."""
 
+SPANS: Final = 128
+"""By such a part of a window the impressions of one row differ in time, no more: it has one time for all, the
+last, so that their windows end so much later at most, or twice that."""
+
 PASSING: Final = 1000
 """By so many milliseconds one thread's reading of the clock may be later than another's."""
 
@@ -89,7 +95,8 @@ class Kept(NamedTuple):
 
     row: ImpressionRow
     begins: bool
-    """Whether they begin a segment, which no row of the journal reaches into from the one before."""
+    """Whether they begin a row of the journal: none reaches from one segment into the next, nor takes
+    impressions whose times are far apart, as it has one time for all."""
 
 
 class ImpressionStore:
@@ -117,6 +124,9 @@ class ImpressionStore:
         self.changes = 0
         """How often something of it has changed, or what had changed was undone."""
         self.early = EarlyLabels()
+        self.watermark_ms: int | None = None
+        """The event time that the topics have reached which impressions or labels come from; None where they
+        come from none: see :class:`~nonzero_service.impressions.event_clock.EventClock`."""
         self.segments = Segments()
         self.next_number = 0
         """The number of the next impression that is kept."""
@@ -140,9 +150,12 @@ class ImpressionStore:
         """The number of the first impression that waits for its turn, where they are learned from at once."""
         self._read = read
         self._last_ms = 0
+        self._row_ms = 0  # the time of the first impression of the row that is being made
         self._held: list[References] = []  # of examples that are held, since learning paused
         self._late: list[int] = []  # delays that are not told yet
         self._undo: list[Callable[[], object]] = []
+        self.waiting_labels = WaitingLabels(self._undo.append)
+        """Labels of topics that came before their impressions."""
         self._unplaced: dict[tuple[int, int], ImpressionRow] = {}  # by the segment's first number, and row
         self._recent = RecentRows()
         self._usual = NO_FIELDS
@@ -211,7 +224,9 @@ class ImpressionStore:
         """Return the first position of the journal that is of use; None where none is."""
         with self.lock:
             placed = (int(one.positions[0]) for one in self.segments if one.rows)
-            return next((position for position in placed if position != UNPLACED), None)
+            first = next((position for position in placed if position != UNPLACED), None)
+            needed = [one for one in (first, self.waiting_labels.needed_from) if one is not None]
+            return min(needed, default=None)
 
     def not_after(self, now_ms: int, by_ms: int = 0) -> None:
         """Take back the times of impressions that are after the journal's clock: it has been set back.
@@ -243,7 +258,12 @@ class ImpressionStore:
         """How much was noted, to undo what comes after."""
         return len(self._undo)
 
-    def keep(self, placed: Sequence[tuple[ImpressionRow, int]] = (), held: Sequence[References] = ()) -> None:
+    def keep(
+        self,
+        placed: Sequence[tuple[ImpressionRow, int]] = (),
+        held: Sequence[References] = (),
+        source: int | None = None,
+    ) -> None:
         """Let what was noted stand.
 
         Parameters
@@ -252,6 +272,8 @@ class ImpressionStore:
             The rows that the journal has taken, in which all stand that were entered; and their positions.
         held
             Which impressions examples were that are held.
+        source
+            The position of the row that tells of the labels that wait; None where there is none.
         """
         with self.lock:
             for key in self._unplaced:
@@ -264,6 +286,8 @@ class ImpressionStore:
                 if self.rules.negatives == "at_once" and row.first >= self.next_taught:
                     self._recent.keep(row, position)
             self._held += held
+            if source is not None:
+                self.waiting_labels.place(source)
             if self._late:
                 self.delays_told += len(self._late)
                 share = len(self._late) / max(min(self.delays_told, FEW_DELAYS), len(self._late))
@@ -306,6 +330,25 @@ class ImpressionStore:
             self.gaps.append(now_ms - self.label_ms)
         self.label_ms, self.label_number = now_ms, self.next_number
 
+    def let_wait(self, hashes: NDArray[np.uint64], labels: Sequence[WaitingLabel]) -> list[WaitingLabel]:
+        """Let labels wait for their impressions; return those that wait from now on.
+
+        One of an id for which another waits is held against that.
+        """
+        new, met, gone = self.waiting_labels.add(hashes, labels)
+        self.count(Counter(met))
+        self.count({"waited": len(new), "unknown": gone, "waited_in_vain": gone})
+        return new
+
+    def reach(self, watermark_ms: int) -> None:
+        """Note the event time that topics have reached; it never goes back."""
+        before = self.watermark_ms
+        self._undo.append(lambda: setattr(self, "watermark_ms", before))
+        self.watermark_ms = max(before or 0, watermark_ms)
+        gone = self.waiting_labels.expire(self.watermark_ms - self.rules.wait_ms)
+        if gone:
+            self.count({"unknown": gone, "waited_in_vain": gone})
+
     def updated(self, verdicts: Sequence[Verdict]) -> None:
         """Note what the labels among an update's examples met."""
         self._add(self.updates, Counter(verdicts))
@@ -327,35 +370,53 @@ class ImpressionStore:
         self._undo.append(lambda: self.gate.sums.__setitem__(slice(None), before))
         return self.gate
 
-    def enter(self, predictions: PredictedRows) -> list[Kept]:
+    def enter(self, predictions: PredictedRows, times: NDArray[np.int64] | None = None) -> list[Kept]:
         """Enter predictions whose ids are not known yet; what follows from the others is nothing.
+
+        Parameters
+        ----------
+        predictions
+            The predictions.
+        times
+            int64[k]: when each of their `rows` was made, of those of a topic; None: all at their time.
 
         Returns
         -------
         list[Kept]
             What is new, as rows that teach now or later.
         """
-        kept: list[Kept] = []
         with self.lock:
-            self._last_ms = max(self._last_ms, predictions.time_ms)
-            predictions = predictions._replace(time_ms=self._last_ms)
-            size, start, entered = predictions.rows.size, 0, 0
-            while start < size:
-                segment = self._room()
-                stop = min(start + CAPACITY - segment.used, size)
-                part = predictions.part(start, stop)
-                for other in self.segments:
-                    if other is not segment:
-                        part.fresh[other.find(part.hashes) >= 0] = 0
-                begins = segment.used == 0
-                row = self._enter(segment, part)
-                if row.stops.size:
-                    kept += self._admitted(row, begins)
-                entered, start = entered + row.stops.size, stop
-            self.count(
-                {"early": self.early.take(predictions.hashes), "kept": entered, "repeated": size - entered}
-            )
+            parts = [predictions] if times is None else parts_by_time(predictions, times, self._span_ms)
+            return [kept for part in parts for kept in self._enter_part(part)]
+
+    def _enter_part(self, predictions: PredictedRows) -> list[Kept]:
+        """Enter predictions that were made at one time."""
+        kept: list[Kept] = []
+        self._last_ms = max(self._last_ms, predictions.time_ms)
+        predictions = predictions._replace(time_ms=self._last_ms)
+        size, start, entered = predictions.rows.size, 0, 0
+        while start < size:
+            segment = self._room()
+            stop = min(start + CAPACITY - segment.used, size)
+            part = predictions.part(start, stop)
+            for other in self.segments:
+                if other is not segment:
+                    part.fresh[other.find(part.hashes) >= 0] = 0
+            begins = segment.used == 0 or self._last_ms - self._row_ms > self._span_ms
+            if begins:
+                self._row_ms = self._last_ms
+            row = self._enter(segment, part)
+            if row.stops.size:
+                kept += self._admitted(row, begins)
+            entered, start = entered + row.stops.size, stop
+        self.count(
+            {"early": self.early.take(predictions.hashes), "kept": entered, "repeated": size - entered}
+        )
         return kept
+
+    @property
+    def _span_ms(self) -> int:
+        return self.rules.attribution_ms // SPANS
 
     def _admitted(self, row: ImpressionRow, begins: bool) -> list[Kept]:
         """Say which impressions of a row are learned from now: the first ones, where none wait already."""
@@ -385,6 +446,10 @@ class ImpressionStore:
         count = segment.enter(part.hashes, part.fresh)
         stops = np.empty(count, np.int64)
         words = packed(part, stops, usual)
+        if 2 * words.nbytes < size_of_records(
+            part
+        ):  # room was taken for all of a batch that this is a part of
+            words = words.copy()
         row = ImpressionRow(
             segment.first + used,
             self.rules.negative_rate,
@@ -529,6 +594,8 @@ class ImpressionStore:
         segment.probabilities[place] = probabilities_of(row.words, row.starts)
         self.next_number = segment.next
         self._place(row, position, mended=False)
+        if self.waiting_labels.take(row.hashes):
+            self._undo.clear()  # the journal has it
         if row.teaching != Teaching.LATER:
             self.gate.replay(row.numbers, np.zeros(row.stops.size, np.bool_), 0)
         if row.teaching == Teaching.HELD:
@@ -547,6 +614,33 @@ class ImpressionStore:
             self.gate.note_clicked(numbers[is_one_of(states, CLICKS)])
             self.gate.replay(numbers[passed], is_one_of(states[passed], CLICKS), int(corrections.sum()))
         self.segments.set(numbers, states)
+
+    def enter_source(self, watermark_ms: int | None, labels: Sequence[WaitingLabel], position: int) -> None:
+        """Enter what a row of the journal tells of topics: how far they are, and which labels wait.
+
+        Those wait no more whose impressions came in the same group.
+        """
+        if labels:
+            ids = Ids.of([one.id for one in labels])
+            hashes = hashes_of(ids, np.arange(len(ids)))
+            waits = self.segments.find(hashes) < 0
+            self.waiting_labels.add(
+                hashes[waits],
+                [one for one, still in zip(labels, waits.tolist(), strict=True) if still],
+                position,
+            )
+        if watermark_ms is not None:
+            self.watermark_ms = max(self.watermark_ms or 0, watermark_ms)
+            self.waiting_labels.expire(self.watermark_ms - self.rules.wait_ms)
+        self._undo.clear()  # the journal has it
+
+    def read_no_topics(self) -> None:
+        """Take note that neither impressions nor labels come from topics: what waits for them is given up."""
+        with self.lock:
+            self.watermark_ms = None
+            gone = self.waiting_labels.clear()
+            self.count({"unknown": gone, "waited_in_vain": gone})
+            self._undo.clear()
 
     def hold(self, references: References) -> None:
         """Note that examples are held which these impressions were."""
@@ -636,13 +730,20 @@ class ImpressionStore:
             stop = int(places[-1]) + 1
         return places + segment.first, segment.first + stop
 
-    def reached(self, now_ms: int) -> tuple[int, ...]:
+    def reached(self, now_ms: int, latest_ms: int | None = None) -> tuple[int, ...]:
         """Return how far windows have come: while it is the same, and no row comes, there is nothing to end.
 
         Times that are after the journal's clock are taken back (:meth:`not_after`).
+
+        Parameters
+        ----------
+        now_ms
+            The clock that windows end by.
+        latest_ms
+            The journal's clock; None where that is the same.
         """
         with self.lock:
-            self.not_after(now_ms)
+            self.not_after(now_ms if latest_ms is None else latest_ms)
             return self.windows_ended(now_ms), self.had_their_chance(now_ms), len(self._useless(now_ms))
 
     def forget(self, now_ms: int) -> int:
@@ -657,8 +758,11 @@ class ImpressionStore:
     def _useless(self, now_ms: int) -> list[Segment]:
         """Return the segments that are of no more use."""
         last = now_ms - self.rules.attribution_ms - 2 * self.rules.correction_ms
+        unplaced = {first for first, _ in self._unplaced}  # a group of a backlog may last that long
         return [
             one
             for one in self.segments
-            if one.next <= self.ended and (not one.rows or int(one.times[-1]) < last)
+            if one.next <= self.ended
+            and one.first not in unplaced
+            and (not one.rows or int(one.times[-1]) < last)
         ]

@@ -14,7 +14,7 @@ import numpy as np
 
 from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.joiner import forgotten
-from nonzero_service.impressions.replaying import KINDS, replay_row
+from nonzero_service.impressions.replaying import KINDS, RowReaders, replay_row
 from nonzero_service.impressions.segment import CAPACITY
 from nonzero_service.impressions.states import CLICKS, OPEN, WAITING, is_one_of
 from nonzero_service.impressions.store import ImpressionStore
@@ -32,8 +32,8 @@ class TailedImpressions:
     ----------
     store
         The store, which a start has brought to where it was.
-    discards
-        Tells of a ``resume`` row whether it discards what was held.
+    readers
+        They read rows of other kinds.
     damaged
         Told of a row that does not say what its kind says; it is passed over, as a start does.
     """
@@ -41,11 +41,11 @@ class TailedImpressions:
     def __init__(
         self,
         store: ImpressionStore,
-        discards: Callable[[JournalRow], bool],
+        readers: RowReaders,
         damaged: Callable[[BodyError], object],
     ) -> None:
         self.store = store
-        self._discards = discards
+        self._readers = readers
         self._damaged = damaged
 
     def follow(self, row: JournalRow) -> None:
@@ -55,7 +55,7 @@ class TailedImpressions:
         store = self.store
         try:
             with store.lock:
-                references = replay_row(store, row, self._discards)
+                references = replay_row(store, row, self._readers)
                 if row.kind in LABELLED and references is not None and _have_clicks(references):
                     store.label_came(row.time_ms)
                 store.changes += 1

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nonzero.kernels.progress import RECENT
+from nonzero_service.impressions.event_clock import EventClock
 from nonzero_service.impressions.served import Silence, served_figures, silence_of
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.writer.breaker import FEW_IMPRESSIONS
@@ -32,11 +33,19 @@ class Attribution:
     def __init__(self, impressions: ImpressionStore, learner: ModelLearner) -> None:
         self.impressions = impressions
         self._learner = learner
+        self._clock = EventClock(lambda: learner.journal.clock.now_ms(), impressions)
 
     @property
     def now_ms(self) -> int:
-        """The journal's clock."""
-        return self._learner.journal.clock.now_ms()
+        """The clock that windows end by."""
+        return self._clock.now_ms()
+
+    @property
+    def behind_seconds(self) -> float | None:
+        """How far the event time of topics is behind the journal's clock; None where none are read."""
+        if not self.impressions.watermark_ms:
+            return None
+        return (self._clock.journal_ms() - self._clock.now_ms()) / 1000
 
     @property
     def is_usual(self) -> bool:
@@ -86,8 +95,9 @@ class Attribution:
 
     def reached(self) -> object:
         """Return how far all has come that ends windows: while it is the same, none is due that was not."""
-        journal = self._learner.journal
-        return journal.position, self.impressions.reached(journal.clock.now_ms())
+        clock = self._clock
+        reached = self.impressions.reached(clock.now_ms(), clock.journal_ms())
+        return self._learner.journal.position, reached
 
     async def end_windows(self) -> bool:
         """Learn from the next impressions whose window has ended; return whether there were any."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+from nonzero_service.impressions.event_clock import EventClock
 from nonzero_service.impressions.tailing import TailedImpressions
 from nonzero_service.journal.journal import Journal
 
@@ -24,6 +25,7 @@ class FollowedWindows:
     def __init__(self, impressions: TailedImpressions, journal: Journal) -> None:
         self._impressions = impressions
         self._journal = journal
+        self._clock = EventClock(lambda: journal.clock.now_ms(), impressions.store)
         self._done: object = None  # what was reached when there was nothing to do
 
     def look(self) -> Coroutine[Any, Any, None] | None:
@@ -31,8 +33,8 @@ class FollowedWindows:
         store = self._impressions.store
         if not store.segments:
             return None
-        now_ms = self._journal.clock.now_ms()
-        reached = self._journal.position, store.reached(now_ms)
+        now_ms = self._clock.now_ms()
+        reached = self._journal.position, store.reached(now_ms, self._clock.journal_ms())
         if reached == self._done:
             return None
         self._done = reached

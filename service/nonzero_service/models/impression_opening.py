@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import structlog
 
+from nonzero_service.impressions.event_clock import EventClock
 from nonzero_service.impressions.joiner import Joiner
 from nonzero_service.impressions.older import older_files, older_impressions, remove_older
 from nonzero_service.impressions.rows import encode_row
@@ -48,7 +49,12 @@ def own_rules(config: ModelConfig) -> Rules:
 
 
 def open_impressions(
-    name: str, journal: Journal, rules: Rules, *, following: bool = False
+    name: str,
+    journal: Journal,
+    rules: Rules,
+    *,
+    following: bool = False,
+    watermark_ms: int | None = None,
 ) -> ImpressionStore:
     """Bring the impressions of a model to where they were.
 
@@ -62,6 +68,9 @@ def open_impressions(
         Windows, thinning, and when is learned.
     following
         Whether another process writes the journal.
+    watermark_ms
+        The event time that was reached, where impressions or labels are read from topics; 0 where it is not
+        known yet. None where they come over HTTP alone: then windows end by the journal's clock.
 
     Raises
     ------
@@ -73,7 +82,12 @@ def open_impressions(
     tell_of_impressions(store, journal, lambda error: say_damaged(name, error))
     if not following:
         take_over_older(name, journal, store)
-    store.settle(journal.clock.now_ms(), min(GRACE_MS, rules.attribution_ms, down_ms))
+    if watermark_ms is None:
+        store.read_no_topics()
+        store.settle(journal.clock.now_ms(), min(GRACE_MS, rules.attribution_ms, down_ms))
+    else:  # that clock stood still: no label has waited outside meanwhile but those in the topics
+        store.watermark_ms = max(store.watermark_ms or 0, watermark_ms)
+        store.settle(EventClock(journal.clock.now_ms, store).now_ms(), 0)
     return store
 
 
@@ -99,7 +113,7 @@ def pending_in(reader: JournalRows, rules: Rules) -> int:
             store.seen(references)
     if store.rules.negatives == "at_once":  # the ends of these windows are no rows: nothing is learned then
         store.settle(0, 0)
-        joiner, now_ms = Joiner(store), max(reader.tip.time_ms, wall_ms())
+        joiner, now_ms = Joiner(store), store.watermark_ms or max(reader.tip.time_ms, wall_ms())
         while joiner.end(CAPACITY, now_ms) is not None:
             pass
     return store.pending

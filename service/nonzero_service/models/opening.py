@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from nonzero import Batch
 from nonzero_service.history.history import History
 from nonzero_service.history.keeping import HistoryKeeper, changed_by
 from nonzero_service.history.retelling import retold
+from nonzero_service.impressions.event_clock import EventClock
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.impressions.tailing import TailedImpressions
 from nonzero_service.journal.chain import JournalRow
@@ -48,8 +50,10 @@ from nonzero_service.models.snapshot_store import SnapshotStore
 from nonzero_service.models.window_watch import WindowWatch
 from nonzero_service.settings import Recalibrating, Settings
 from nonzero_service.writer.breaker import Bounds, Breaker
-from nonzero_service.writer.entries import recalibration_entry, resumption_of, start_of
+from nonzero_service.writer.entries import recalibration_entry, start_of
+from nonzero_service.writer.impression_rows import READERS
 from nonzero_service.writer.learner import ModelLearner
+from nonzero_service.writer.origins import watermark_of
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.tail_applier import TailApplier
 from nonzero_service.writer.tail_learner import TailLearner
@@ -148,7 +152,7 @@ async def open_model(
         replica = None
         watches: list[Watch] = [snapshots, history]
         if isinstance(applier, TailApplier):
-            tailed = TailedImpressions(impressions, _discards, partial(say_damaged, name))
+            tailed = TailedImpressions(impressions, READERS, partial(say_damaged, name))
             _tell(applier, kept, tailed, learner.pause)
             replica = ReplicaState(applier)
             watches.append(FollowedWindows(tailed, stored.journal))
@@ -246,7 +250,13 @@ def _brought(
     try:
         config = _finished(path, config, stored, challengers)
         rules = rules_of(config, settings)
-        impressions = open_impressions(name, stored.journal, rules, following=following)
+        source = next((one for one in settings.source if one.model == name and one.labels), None)
+        watermark = None if source is None else watermark_of(stored.model.notes) or 0
+        if source is not None:
+            rules = replace(rules, wait_ms=source.wait_ms)
+        impressions = open_impressions(
+            name, stored.journal, rules, following=following, watermark_ms=watermark
+        )
         impressions.not_after(stored.journal.clock.now_ms())
         _recalibrate(stored, settings.recalibration, history, following=following)
         take_memory(stored.model, shared)
@@ -256,10 +266,6 @@ def _brought(
     except BaseException:
         stored.journal.close()
         raise
-
-
-def _discards(row: JournalRow) -> bool:
-    return resumption_of(row).discard
 
 
 def _finished(
@@ -281,7 +287,8 @@ def _breaker_of(stored: StoredModel, settings: Settings, impressions: Impression
     # What a model that came as a file has learned from elsewhere need not be like what comes here.
     whole = stored.journal.first_position == 1
     since = start_of(next(stored.journal.read(1))).examples if whole else 0
-    now_ms = max(time.time_ns() // 1_000_000, stored.journal.time_ms)
+    wall_ms = max(time.time_ns() // 1_000_000, stored.journal.time_ms)
+    now_ms = EventClock(lambda: wall_ms, impressions).now_ms()
     return Breaker(stored.model, bounds, impressions, now_ms, since)
 
 

@@ -76,8 +76,8 @@ async def promote(
 
     def entry() -> JournalEntry:
         if rejoiner is not None:  # at rest, as all is learned
-            now_ms = served.parts.journal.clock.now_ms()
-            taken = taken_over(served.attribution.impressions, rejoiner.store, now_ms)
+            served_impressions = served.attribution
+            taken = taken_over(served_impressions.impressions, rejoiner.store, served_impressions.now_ms)
             promotions.append(promotion_by(challenger.name, challenger.config, taken))
         return promotion_entry(promotions[-1])
 

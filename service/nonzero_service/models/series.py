@@ -17,6 +17,7 @@ from nonzero_service.models.snapshot_store import SnapshotStore
 
 LABELS: Final = ("joined", "corrected", "unknown", "early", "duplicate", "conflicting", "gone")
 UPDATES: Final[tuple[Verdict, ...]] = ("joined", "corrected", "duplicate", "conflicting", "gone")
+WAITED: Final = {"joined": "joined_after_waiting", "in_vain": "waited_in_vain"}
 IMPRESSIONS: Final = ("kept", "repeated", "expired", "thinned", "waited_out", "damaged", "lost", "refused")
 LAST: Final = " of the last 100,000 examples, or of the predictions with an id that were answered"
 QUANTILES: Final = (0.5, 0.9, 0.99)
@@ -93,6 +94,10 @@ def delayed(requests: Counts) -> Iterator[ModelSeries]:
         found = one.attribution.impressions.updates
         return {(name,): found[name] for name in UPDATES}
 
+    def waited(one: ServedModel) -> Told:
+        counts = one.attribution.impressions.counts
+        return {(outcome,): counts[name] for outcome, name in WAITED.items()}
+
     text = "Predictions with an id that wait for their label."
     yield gauge("pending_labels", text, lambda one: one.attribution.impressions.pending)
     text = "Of the predictions that were labelled or whose window ended: the share that was labelled."
@@ -105,6 +110,10 @@ def delayed(requests: Counts) -> Iterator[ModelSeries]:
         "are among nonzero_labels too."
     )
     yield counter("update_labels", text, updates, "verdict")
+    text = "Labels of topics that wait for their impressions."
+    yield gauge("waiting_labels", text, lambda one: len(one.attribution.impressions.waiting_labels))
+    text = "Labels of topics that came before their impressions, by what became of them."
+    yield counter("waited_labels", text, waited, "outcome")
     text = "Predictions with an id, by what became of them."
     yield counter("impressions", text, counted(IMPRESSIONS), "outcome")
 
@@ -152,6 +161,8 @@ def passing() -> Iterator[ModelSeries]:
     yield gauge("model_queued_bytes", waits, lambda one: one.learner.queued_bytes)
     text = "The journal's clock less the machine's."
     yield gauge("journal_clock_ahead_seconds", text, lambda one: one.stored.journal.clock.ahead_ms() / 1000)
+    text = "How far behind the journal's clock the event time is that topics have reached."
+    yield gauge("event_time_lag_seconds", text, lambda one: one.attribution.behind_seconds)
     text = "Since the newest snapshot, or the first row, in seconds; 0 where nothing has come since."
     yield gauge("snapshot_age_seconds", text, lambda one: one.snapshots.age_seconds)
     text = "The journal's file and its WAL, in bytes."

@@ -30,6 +30,7 @@ def described(source: TopicSource) -> dict[str, Any]:
         "refused": sum(one.refused for one in source.partitions),
         "lag_messages": sum(lag.behind_records for lag in lags.values()) if lags else None,
         "lag_seconds": max(seconds) if seconds else None,
+        "event_time": None if source.event_time is None else source.event_time.told(),
         "partitions": [_partition(source, key, read.get(key)) for key in sorted({*read, *lags})],
         "refusals": [refusal._asdict() for refusal in source.refusals.newest],
     }

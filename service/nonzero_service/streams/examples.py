@@ -73,20 +73,24 @@ class ExampleTaker:
 
     def take(self, piece: Sequence[Lines]) -> ExamplesTaken:
         """Read the examples of a piece."""
-        served, settings = self._served, self._settings
-        model = served.model
-        if model.schema is not self._schema:  # another model was promoted
-            self._reader = self._new_reader()
-        self._look(piece[0])
-        parsed = within(self._reader.read(piece), settings.max_features)
-        parsed = self._reader.whole(teachable(parsed, model.bits, settings.max_weight, labelled=True))
-        return ExamplesTaken(served.learner, *found_in(piece, parsed, self._reader))
+        served, settings, reader = self._served, self._settings, self._reader_of(piece)
+        parsed = within(reader.read(piece), settings.max_features)
+        parsed = reader.whole(teachable(parsed, served.model.bits, settings.max_weight, labelled=True))
+        return ExamplesTaken(served.learner, *found_in(piece, parsed, reader))
 
     def refuse(self, piece: Sequence[Lines], reason: str) -> ExamplesTaken:
         """Refuse the one message of a piece."""
         chunk = piece[0].chunk
         refusal = Refusal(chunk.topic, chunk.partition, int(chunk.offsets[0]), 1, reason)
         return ExamplesTaken(self._served.learner, Batch.empty(), [0], [1], [refusal])
+
+    def _reader_of(self, piece: Sequence[Lines]) -> MessageReader:
+        """Return what reads a piece by the model's schema, when its beginning was looked at."""
+        if self._served.model.schema is not self._schema:  # another model was promoted
+            self._reader = self._new_reader()
+        if piece:
+            self._look(piece[0])
+        return self._reader
 
     def _look(self, lines: Lines) -> None:
         """Have the beginning of a piece looked at for the names of fields."""

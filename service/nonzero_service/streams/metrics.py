@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from nonzero_service.metrics.families import Samples, family
 from nonzero_service.models.registry import Models
+from nonzero_service.streams.record_times import WRONG_TIMES
 from nonzero_service.streams.task import TopicSource
 from nonzero_service.streams.totals import Total
 
@@ -37,6 +38,14 @@ def source_metrics(models: Models) -> Iterator[Metric]:
     text = "How often reading had to begin anew, or has stopped."
     failures = [((name,), float(source.state.failures)) for name, source in sources]
     yield family(CounterMetricFamily, "nonzero_source_failures", text, ("model",), failures)
+    wrong = [
+        ((name, reason), float(source.event_time.wrong[reason]))
+        for name, source in sources
+        if source.event_time is not None
+        for reason in WRONG_TIMES
+    ]
+    text = "Records whose times are not believed, by what is wrong with them."
+    yield family(CounterMetricFamily, "nonzero_source_wrong_times", text, ("model", "reason"), wrong)
     for counted, text, of in COUNTED:
         yield family(CounterMetricFamily, f"nonzero_source_{counted}", text, PARTITION, _counts(sources, of))
     lags = [

@@ -58,20 +58,24 @@ def ended(values: Sequence[bytes]) -> list[bytes]:
 
 def halves(chunk: Chunk) -> tuple[Chunk, Chunk]:
     """Cut a chunk of several messages in two."""
-    middle = len(chunk.values) // 2
-    border = int(chunk.offsets[middle])
+    return parted(chunk, len(chunk.values) // 2)
+
+
+def parted(chunk: Chunk, place: int) -> tuple[Chunk, Chunk]:
+    """Cut a chunk before one of its messages, which is not the first."""
+    border = int(chunk.offsets[place])
     return (
         chunk._replace(
             next=border,
-            offsets=chunk.offsets[:middle],
-            times=chunk.times[:middle],
-            values=chunk.values[:middle],
+            offsets=chunk.offsets[:place],
+            times=chunk.times[:place],
+            values=chunk.values[:place],
         ),
         chunk._replace(
             first=border,
-            offsets=chunk.offsets[middle:],
-            times=chunk.times[middle:],
-            values=chunk.values[middle:],
+            offsets=chunk.offsets[place:],
+            times=chunk.times[place:],
+            values=chunk.values[place:],
         ),
     )
 

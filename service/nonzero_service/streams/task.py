@@ -28,6 +28,7 @@ from nonzero_service.kafka.records import Lag
 from nonzero_service.logs import described
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings.source_url import SourceUrl
+from nonzero_service.streams.event_time import EventTime
 from nonzero_service.streams.flow import Flow, KeepsPoison, ReadsTopics
 from nonzero_service.streams.refusals import RefusedLines
 from nonzero_service.streams.state import SourceState, Standing
@@ -76,6 +77,8 @@ class TopicSource:
         Has messages parsed.
     poison
         Keeps what was refused; None: it is counted and named.
+    event_time
+        What its topics have reached, where windows end by that.
     """
 
     def __init__(
@@ -86,8 +89,10 @@ class TopicSource:
         takers: Mapping[str, Taker],
         bodies: Bodies,
         poison: KeepsPoison | None = None,
+        event_time: EventTime | None = None,
     ) -> None:
         self.url = url
+        self.event_time = event_time
         self.state = SourceState()
         self.totals = Totals()
         self.refusals = RefusedLines(served.name)

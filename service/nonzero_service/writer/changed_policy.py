@@ -45,7 +45,8 @@ def rejoiner_after(model: LogisticRegression, row: JournalRow, reader: JournalRo
     made = Rejoiner(OwnPolicy(taken.negatives, taken.attribution_ms, taken.correction_ms), reader)
     store = made.store
     tell_of_impressions(store, reader, _fail, row.position)
-    store.settle(row.time_ms, 0)
+    store.waiting_labels.clear()  # they come as rows when they are joined
+    store.settle(row.time_ms if store.watermark_ms is None else store.watermark_ms, 0)
     for segment in store.segments:
         states = segment.states[: segment.used]
         states[states == ImpressionState.LEARNED] = ImpressionState.EXPIRED

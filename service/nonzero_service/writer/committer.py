@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nonzero import LogisticRegression, Schema
 from nonzero_service.errors import GivenUpError, NotHeldError
+from nonzero_service.impressions.event_clock import EventClock
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.impressions.taking_over import TakenOver, take_over
 from nonzero_service.incidental import incidentally
@@ -95,7 +96,8 @@ class Committer:
         """The bytes of all bodies that were appended, in this process."""
         self._met: Meets = _met_by_none if impressions is None else impressions.met
         self._impressions = impressions
-        self._preparer = Preparer(impressions, lambda: journal.clock.now_ms())
+        clock = EventClock(lambda: journal.clock.now_ms(), impressions)
+        self._preparer = Preparer(impressions, clock.now_ms)
         self._bits = bits
         self._schema = schema
         self._journal = journal
@@ -182,7 +184,7 @@ class Committer:
             def book(position: int | None) -> CommittedGroup:
                 placed = [] if position is None else rows.committed(position, self._journal.time_ms)
                 if self._impressions is not None:
-                    self._impressions.keep(placed, rows.held)
+                    self._impressions.keep(placed, rows.held, None if source is None else position)
                 self.noted = noted
                 place = (position, self._journal.time_ms)
                 return CommittedGroup(works, batches, *place, rows.came, self._pause.since, source=source)

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
+from msgspec import structs
 
 from nonzero import Batch
 from nonzero_service.impressions.joined import References
@@ -140,7 +141,8 @@ class GroupRows:
                 self.came.append(Applied(learned, 0, None, held, one.verdicts))
             first += learned
         if source is not None:
-            self._parts.append(_Part("source", source=source))
+            waiting = tuple(label for one in prepared for label in one.waiting)
+            self._parts.append(_Part("source", source=structs.replace(source, waiting=waiting)))
 
     @property
     def batches(self) -> list[Batch]:

@@ -37,6 +37,10 @@ class KeptJoining(msgspec.Struct):
     """What has become of each."""
     foreseen: str
     """What was predicted for those whose windows are open."""
+    event_ms: int | None = None
+    """The event time that the topics have reached which it all comes from; None where it comes from none."""
+    told_ms: int = 0
+    """When that was told last."""
     policy: OwnPolicy | None = None
     """By which it joins."""
     after: tuple[int, int] | None = None

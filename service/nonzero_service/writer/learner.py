@@ -16,6 +16,9 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nonzero import Batch, BatchError, LogisticRegression
 from nonzero.batches.limits import MAX_WEIGHT
 from nonzero_service.errors import ClosedError, QueueFullError
@@ -213,6 +216,7 @@ class ModelLearner:
         labels: Sequence[int],
         stream: StreamState,
         origin: Origin | None = None,
+        times: NDArray[np.int64] | None = None,
     ) -> asyncio.Future[Applied]:
         """Queue labels of impressions; the future is done when what they teach is durable and applied.
 
@@ -224,6 +228,9 @@ class ModelLearner:
             The state of the stream that they belong to.
         origin
             As for :meth:`submit`.
+        times
+            int64[n]: when each was given, in milliseconds since 1970, of those that come from a topic. They
+            wait where their impressions have not come. None: they are given now, and do not wait.
 
         Raises
         ------
@@ -233,7 +240,7 @@ class ModelLearner:
         nbytes = LABEL_BYTES * len(ids)
         if not self.fits(nbytes):
             raise self._full()
-        return self._put(LabelImpressions(ids, labels, stream, origin), nbytes)
+        return self._put(LabelImpressions(ids, labels, stream, origin, times), nbytes)
 
     def impress(
         self,
@@ -242,6 +249,7 @@ class ModelLearner:
         waits: bool,
         stream: StreamState | None = None,
         origin: Origin | None = None,
+        times: NDArray[np.int64] | None = None,
     ) -> asyncio.Future[Applied]:
         """Queue predictions with ids; the future is done when they are durable, and learned from or not.
 
@@ -253,6 +261,8 @@ class ModelLearner:
             Whether somebody waits for the future; otherwise they may gather others for a moment.
         stream, origin
             As for :meth:`submit`.
+        times
+            int64[k]: when each of their `rows` was made, of those that come from a topic.
 
         Raises
         ------
@@ -262,7 +272,7 @@ class ModelLearner:
         nbytes = size_of_records(predictions)
         if not self.fits(nbytes):
             raise self._full()
-        what = Impress(predictions, stream or StreamState(), waits, origin)
+        what = Impress(predictions, stream or StreamState(), waits, origin, times)
         if waits:
             return self._put(what, nbytes)
         kept = self._work(what, nbytes)

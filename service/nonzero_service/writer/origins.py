@@ -17,6 +17,7 @@ import msgspec
 
 from nonzero.model.notes import SOURCES_NOTE as SOURCES_NOTE  # for those who read what is noted
 from nonzero_service.errors import OriginError
+from nonzero_service.impressions.waiting_labels import WaitingLabel
 from nonzero_service.journal.chain import JournalEntry, JournalRow
 from nonzero_service.journal.errors import BodyError
 
@@ -135,6 +136,8 @@ class SourceBody(msgspec.Struct, frozen=True, omit_defaults=True):
     runs: tuple[Run, ...] = ()
     watermark_ms: int | None = None
     skipped: tuple[Skip, ...] = ()
+    waiting: tuple[WaitingLabel, ...] = ()
+    """The labels that wait for their impressions from here on."""
 
 
 class Position(NamedTuple):

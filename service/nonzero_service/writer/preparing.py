@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from nonzero import Batch
@@ -12,6 +12,7 @@ from nonzero_service.impressions.joiner import Joined, Joiner
 from nonzero_service.impressions.matching import match_update
 from nonzero_service.impressions.store import ImpressionStore, Kept
 from nonzero_service.impressions.verdicts import Verdict
+from nonzero_service.impressions.waiting_labels import WaitingLabel
 from nonzero_service.writer.work import EndWindows, Impress, LabelImpressions, Learn, Record, Rows
 
 AT_ONCE: Final = 1024
@@ -34,6 +35,8 @@ class Prepared:
     """Predictions that were entered."""
     verdicts: Sequence[Verdict] = ()
     """What labels met."""
+    waiting: Sequence[WaitingLabel] = ()
+    """Labels that wait for their impressions from now on."""
     record: Record | None = None
     idle: bool = False
     """Whether no windows were due."""
@@ -47,7 +50,7 @@ class Preparer:
     impressions
         The model's; None where there are none.
     now_ms
-        The journal's clock.
+        The clock that windows end by.
     """
 
     def __init__(self, impressions: ImpressionStore | None, now_ms: Callable[[], int]) -> None:
@@ -69,20 +72,33 @@ class Preparer:
             return Prepared(what.batch, record=what.record)
         mark = store.mark
         try:
-            match what:
-                case Learn(batch=batch, record=record):
-                    matched = match_update(store, joiner, batch, self._now_ms())
-                    return _joined(matched, record) if matched else Prepared(batch, record=record)
-                case LabelImpressions(ids=ids, labels=labels):
-                    return _joined(joiner.label(ids, labels, self._now_ms()))
-                case EndWindows():
-                    ended = joiner.end(AT_ONCE, self._now_ms())
-                    return Prepared(idle=True) if ended is None else _joined(ended)
-                case Impress(predictions=predictions):
-                    return Prepared(kept=store.enter(predictions))
+            prepared = self._prepared(store, joiner, what)
+            if what.origin is not None and what.origin.watermark_ms is not None:
+                with store.lock:
+                    store.reach(what.origin.watermark_ms)
         except BaseException:
             store.undo(mark)
             raise
+        return prepared
+
+    def _prepared(self, store: ImpressionStore, joiner: Joiner, what: Rows) -> Prepared:
+        match what:
+            case Learn(batch=batch, record=record):
+                matched = match_update(store, joiner, batch, self._now_ms())
+                return _joined(matched, record) if matched else Prepared(batch, record=record)
+            case LabelImpressions(ids=ids, labels=labels, times=times):
+                return _joined(joiner.label(ids, labels, self._now_ms(), times))
+            case EndWindows():
+                ended = joiner.end(AT_ONCE, self._now_ms())
+                return Prepared(idle=True) if ended is None else _joined(ended)
+            case Impress():
+                return self._impressed(store, joiner, what)
+
+    def _impressed(self, store: ImpressionStore, joiner: Joiner, what: Impress) -> Prepared:
+        """Enter predictions, and join the labels that have waited for them."""
+        kept = store.enter(what.predictions, what.times)
+        joined = joiner.label_waiting(what.predictions.hashes, self._now_ms())
+        return Prepared(kept=kept) if joined is None else replace(_joined(joined), kept=kept)
 
 
 def _joined(joined: Joined, record: Record | None = None) -> Prepared:
@@ -92,4 +108,5 @@ def _joined(joined: Joined, record: Record | None = None) -> Prepared:
         joined.untaught,
         verdicts=joined.verdicts,
         record=record,
+        waiting=joined.waiting,
     )

@@ -37,6 +37,7 @@ from nonzero_service.writer.entries import resumption_of
 from nonzero_service.writer.fold import check_place
 from nonzero_service.writer.following import JOINING_NOTE, REACHED, OwnPolicy
 from nonzero_service.writer.kept_joining import KeptJoining
+from nonzero_service.writer.origins import source_in
 from nonzero_service.writer.pairing import Pairing
 
 AT_ONCE: Final = 1024
@@ -44,6 +45,10 @@ AT_ONCE: Final = 1024
 
 GAP_MS: Final = 10_000
 """After so long without a row labels may wait at the clients: no window ends for a while."""
+
+LONG_MS: Final = 7 * 24 * 60 * 60 * 1000
+"""After so long without a row that tells of topics, they are not read any more: windows end by the times of
+rows again."""
 
 ZEROS: Final = (ImpressionState.NEGATIVE, ImpressionState.ZERO_WAITS)
 """Those whose label was 0."""
@@ -102,6 +107,8 @@ class Rejoiner:
         self._until = position if held_since is None else held_since
         self._last_ms = self._entered_ms = 0
         self._in_grace = False
+        self._event_ms: int | None = None  # what topics have reached, and when a row told so last
+        self._told_ms = 0
         self._foreseen: dict[int, NDArray[np.float32]] = {}  # by the first number of a segment
         self.after: tuple[int, int] | None = None
         """The row by which its champion changed its policy, and the first position needed to begin after it;
@@ -121,6 +128,7 @@ class Rejoiner:
         store.rules = replace(store.rules, negative_rate=rate)
         self.after = row.position, store.needed_from() or row.position
         self._until, self._last_ms = row.position, row.time_ms
+        self._event_ms, self._told_ms = store.watermark_ms, row.time_ms
         self._entered_ms = int(store.segments[-1].times[-1]) if store.segments else 0
 
     def follow(
@@ -223,7 +231,9 @@ class Rejoiner:
 
         Returns how many examples were no impressions.
         """
-        self._end(row.time_ms, turn)
+        if row.kind == "source":
+            self._reach(source_in(row).watermark_ms, row.time_ms)
+        self._end(row, turn)
         match row.kind:
             case "batch":
                 batch = decode_batch(row.body)
@@ -236,12 +246,32 @@ class Rejoiner:
                     turn.of_champion(row, held=held)
         return 0
 
-    def _end(self, now_ms: int, turn: _Turn) -> None:
+    def _reach(self, watermark_ms: int | None, told_ms: int) -> None:
+        """Take note of the event time that topics have reached."""
+        if watermark_ms is None:
+            return
+        if self._event_ms is None:
+            self.store.ends_from_ms = 0
+        self._event_ms, self._told_ms = max(self._event_ms or 0, watermark_ms), told_ms
+
+    def _event_time(self, row: JournalRow) -> int | None:
+        """Return the event time at a row; None where windows end by the times of rows."""
+        if self._event_ms is None or row.time_ms - self._told_ms > LONG_MS:
+            return None
+        return min(self._event_ms, row.time_ms)
+
+    def _end(self, row: JournalRow, turn: _Turn) -> None:
         """End the windows that are due at a row, in the order of the predictions.
 
         After a silence none ends for a while, but for those that were due when the while after the last
-        silence was over: so they end where few rows come, too.
+        silence was over: so they end where few rows come, too. By event time nothing passes in a silence.
         """
+        event_ms = self._event_time(row)
+        if event_ms is not None:
+            self._last_ms = row.time_ms
+            self._end_due(event_ms, turn, row.time_ms)
+            return
+        now_ms = row.time_ms
         store, gap_ms = self.store, now_ms - self._last_ms
         silent = gap_ms > GAP_MS and self._last_ms > 0
         self._last_ms = now_ms
@@ -254,15 +284,15 @@ class Rejoiner:
             self._in_grace = False
             self._end_due(now_ms, turn)
 
-    def _end_due(self, now_ms: int, turn: _Turn) -> None:
-        """End the windows that are due at a time."""
+    def _end_due(self, now_ms: int, turn: _Turn, learned_ms: int | None = None) -> None:
+        """End the windows that are due at a time; learned from at another, where that is given."""
         store = self.store
         while (ended := self._joiner.end(AT_ONCE, now_ms)) is not None:
             store.keep()
             batch, numbers = ended.batch, ended.references.numbers
             if not len(batch) or turn.teach is None:
                 continue
-            turn.teach(batch, now_ms)
+            turn.teach(batch, now_ms if learned_ms is None else learned_ms)
             if turn.pairing is not None:
                 rows = store.segments.positions(numbers) > turn.pairing.since.position
                 answered, foreseen = store.segments.answered(numbers), self._foreseen_of(numbers)
@@ -281,8 +311,10 @@ class Rejoiner:
         labelled = (numbers >= 0) & (ones | is_one_of(states, ZEROS))
         labelled &= segments.hashes_of(numbers) == references.hashes
         rows = np.flatnonzero(labelled)
+        event_ms = self._event_time(row)
+        now_ms = row.time_ms if event_ms is None else event_ms
         joined = self._joiner.label_known(
-            numbers[rows], references.hashes[rows], ones[rows].astype(np.int64).tolist(), row.time_ms
+            numbers[rows], references.hashes[rows], ones[rows].astype(np.int64).tolist(), now_ms
         )
         self.store.keep()
         ours = None if row.kind == "label" else turn.of_champion(row, held=row.kind == "held")
@@ -331,6 +363,8 @@ class Rejoiner:
             floor_ms=int(store.segments[0].times[0]) if store.segments else self._entered_ms,
             ends_from_ms=store.ends_from_ms,
             in_grace=self._in_grace,
+            event_ms=self._event_ms,
+            told_ms=self._told_ms,
             rate=rules.negative_rate,
             states=text_of(store.segments.states(numbers)),
             foreseen=text_of(self._foreseen_of(np.arange(ended, store.next_number))),
@@ -365,6 +399,7 @@ class Rejoiner:
         for segment, rows in store.segments.parts(open_):
             self._foreseen_in(segment)[open_[rows] - segment.first] = foreseen[rows]
         self._until, self._last_ms, self._in_grace = kept.until, kept.last_ms, kept.in_grace
+        self._event_ms, self._told_ms = kept.event_ms, kept.told_ms
         self.after = kept.after
 
 

@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nonzero import LogisticRegression
 from nonzero_service.errors import NotWritingError
 from nonzero_service.impressions.packing import PredictedRows
@@ -89,6 +92,7 @@ class TailLearner(ModelLearner):
         waits: bool,  # noqa: ARG002
         stream: StreamState | None = None,  # noqa: ARG002
         origin: Origin | None = None,  # noqa: ARG002
+        times: NDArray[np.int64] | None = None,  # noqa: ARG002
     ) -> asyncio.Future[Applied]:
         """Refuse predictions with ids: who writes takes them.
 

@@ -98,6 +98,8 @@ class LabelImpressions(NamedTuple):
     labels: Sequence[int]
     stream: StreamState
     origin: Origin | None = None
+    times: NDArray[np.int64] | None = None
+    """int64[n]: when each was given, of those that come from a topic, and may wait; None: now."""
 
 
 class Impress(NamedTuple):
@@ -108,6 +110,8 @@ class Impress(NamedTuple):
     waits: bool
     """Whether somebody waits until they are durable."""
     origin: Origin | None = None
+    times: NDArray[np.int64] | None = None
+    """int64[k]: when each of them was made, of those that come from a topic."""
 
 
 class EndWindows(NamedTuple):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nonzero import Batch
 from nonzero.batches.ids import Ids
+from nonzero_service.impressions.event_clock import EventClock
 from nonzero_service.impressions.hashes import hashes_of, named_rows
 from nonzero_service.impressions.packing import PredictedRows
 from nonzero_service.impressions.rules import Rules
@@ -17,6 +18,7 @@ from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.models.impression_opening import open_impressions
 from nonzero_service.writer.group_rows import GroupRows
+from nonzero_service.writer.origins import source_of
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.preparing import Prepared, Preparer
 from nonzero_service.writer.work import EndWindows, Impress, LabelImpressions, Learn, Rows, StreamState
@@ -41,10 +43,15 @@ class JournalledImpressions:
         Windows, thinning, and when is learned.
     pause
         Whether examples are held.
+    watermark_ms
+        What topics had reached at the start; None where none are read.
     """
 
-    def __init__(self, directory: Path, rules: Rules, pause: PauseState | None = None) -> None:
+    def __init__(
+        self, directory: Path, rules: Rules, pause: PauseState | None = None, watermark_ms: int | None = None
+    ) -> None:
         self.directory = directory
+        self.watermark_ms = watermark_ms
         self.rules = rules
         self.pause = pause or PauseState()
         self.now_ms = 0
@@ -54,9 +61,11 @@ class JournalledImpressions:
     def open(self) -> None:
         """Begin, or go on after a crash."""
         self.journal = SqliteJournal(self.directory)
-        self.store: ImpressionStore = open_impressions("tried", self.journal, self.rules)
+        self.store: ImpressionStore = open_impressions(
+            "tried", self.journal, self.rules, watermark_ms=self.watermark_ms
+        )
         self.store.ends_from_ms = 0
-        self.preparer = Preparer(self.store, lambda: self.now_ms)
+        self.preparer = Preparer(self.store, EventClock(lambda: self.now_ms, self.store).now_ms)
 
     def restart(self) -> None:
         self.journal.close()
@@ -70,9 +79,12 @@ class JournalledImpressions:
         """Journal a group of work."""
         self.now_ms = now_ms
         prepared = [self.preparer.prepare(work) for work in works]
-        rows = GroupRows(prepared, self.pause, self.journal.next_sequence)
+        origins = [work.origin for work in works if work.origin is not None]
+        source = source_of(origins) if origins else None
+        rows = GroupRows(prepared, self.pause, self.journal.next_sequence, source)
         if entries := rows.entries():
-            self.store.keep(rows.committed(self.journal.append(entries), 0), rows.held)
+            position = self.journal.append(entries)
+            self.store.keep(rows.committed(position, 0), rows.held, position if origins else None)
         else:
             self.store.keep()
         return prepared

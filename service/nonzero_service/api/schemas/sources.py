@@ -34,6 +34,22 @@ class RefusalWire(Wire):
     reason: str
 
 
+class EventTimeWire(Wire):
+    """How far topics of impressions and clicks have come by the times of their records."""
+
+    reached: int | None = Field(
+        description="All that was recorded until then was read, in milliseconds since 1970; null: not known."
+    )
+    behind_seconds: float | None = Field(description="How long ago that is.")
+    waiting_labels: int = Field(ge=0, description="Labels that wait for their impressions.")
+    joined_after_waiting: int = Field(ge=0, description="Labels that have waited, in this process.")
+    waited_in_vain: int = Field(ge=0, description="Those whose impressions did not come in time.")
+    wrong_times: dict[Literal["untimed", "future", "leapt"], int] = Field(
+        description="Records whose times are not believed: without one, still to come, or far ahead of the "
+        "others."
+    )
+
+
 class SourceWire(Wire):
     """What a model learns from beside requests."""
 
@@ -51,5 +67,6 @@ class SourceWire(Wire):
     refused: int = Field(ge=0)
     lag_messages: int | None = Field(description="Of all partitions; null where it is not known.")
     lag_seconds: float | None = Field(description="Of the partition that is furthest behind.")
+    event_time: EventTimeWire | None = Field(description="Null of a topic of examples.")
     partitions: list[SourcePartitionWire]
     refusals: list[RefusalWire] = Field(max_length=100, description="The newest lines that were refused.")
