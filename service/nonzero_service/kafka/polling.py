@@ -41,12 +41,13 @@ if TYPE_CHECKING:
     from nonzero_service.kafka.config import KafkaConfig
 
 MOST_RECORDS: Final = 500
-"""So many are taken at once. While they are, no other thread of Python runs: 0.2 ms. Each is an object in which
-Python looks for cycles when there are 700 more than it has looked at: that never happens, if these are let go
-of before others come, and made the half of what a message costs. See docs/decisions/kafka-throughput.md."""
+"""So many are taken at once. While they are, no other thread of Python runs: 0.2 ms. Python looks for cycles
+among what is new when that is more than 700 objects: so never, where these are let go of before others come.
+With more at once it was a third of what a message costs: see docs/decisions/kafka-throughput.md."""
 
-GATHERED_BYTES: Final = 1 << 20
-"""About so many bytes of values are handed out together, where they are there: each time wakes others."""
+GATHERED_BYTES: Final = 1 << 19
+"""About so many bytes of values are handed out together, where they are there: each time wakes others.
+What is made of them fits into a processor's own memory."""
 
 WAIT_SECONDS: Final = 0.1
 """So long a record is waited for before something else is looked at."""
@@ -222,17 +223,17 @@ class Poller:
 
     def _gather(self) -> list[Message]:
         """Gather what has come; wait for it a little. Return what are no records, but say what is wrong."""
-        size, more = 0, True
-        while more and size < GATHERED_BYTES:
-            messages = self._consume(wait=not size)
+        self._gathered_bytes, more = 0, True
+        wrong: list[Message] = []
+        while more and self._gathered_bytes < GATHERED_BYTES:
+            messages = self._consume(wait=not self._gathered_bytes)
             more = len(messages) == MOST_RECORDS
             if self._splitter.errors(messages):
-                self._gathered_bytes = size + self._splitter.gather(m for m in messages if not m.error())
-                return [message for message in messages if message.error()]
-            size += self._splitter.gather(messages)
+                more, wrong = False, [message for message in messages if message.error()]
+                messages = [message for message in messages if not message.error()]
+            self._gathered_bytes += self._splitter.gather(messages)
             del messages  # before others come: see MOST_RECORDS
-        self._gathered_bytes = size
-        return []
+        return wrong
 
     def _consume(self, *, wait: bool) -> list[Message]:
         """Return what has come."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -80,7 +80,7 @@ class Gathered:
         self._offsets: list[NDArray[np.int64]] = []
         self._times: list[NDArray[np.int64]] = []
 
-    def add(self, messages: list[Message], splitter: RecordSplitter) -> None:
+    def add(self, messages: Sequence[Message], splitter: RecordSplitter) -> None:
         """Add the messages that come next, at least one."""
         self.last = messages[-1]
         self.values += map(splitter.message.value, messages)
@@ -136,17 +136,13 @@ class RecordSplitter:
         """Whether any of some messages is none, but says what is wrong."""
         return any(map(self.message.error, messages))
 
-    def gather(self, messages: Iterable[Message]) -> int:
+    def gather(self, messages: Sequence[Message]) -> int:
         """Take what is wanted out of messages; return how many bytes of values that is."""
-        size = 0
-        for partition, run in groupby(messages, self.message.partition):
-            for topic, own in self._by_topic(list(run)):
-                key = (topic, partition or 0)
-                if key not in self._found:
-                    self._found[key] = Gathered()
-                self._found[key].add(own, self)
-                size += sum(map(len, own))
-        return size
+        for key, own in self._by_partition(messages):
+            if key not in self._found:
+                self._found[key] = Gathered()
+            self._found[key].add(own, self)
+        return sum(map(len, messages))
 
     def take(self) -> dict[tuple[str, int], Gathered]:
         """Return what was gathered, by topic and partition; it begins anew."""
@@ -165,12 +161,17 @@ class RecordSplitter:
         times = (time for _, time in map(self.message.timestamp, messages))
         return np.fromiter(times, np.int64, len(messages))
 
-    def _by_topic(self, run: list[Message]) -> Iterator[tuple[str, list[Message]]]:
-        if self._topics == 1:
-            yield run[0].topic() or "", run
+    def _by_partition(
+        self, messages: Sequence[Message]
+    ) -> Iterator[tuple[tuple[str, int], Sequence[Message]]]:
+        """Yield messages by topic and partition; one may come several times."""
+        partitions = list(map(self.message.partition, messages))
+        if messages and self._topics == 1 and partitions.count(partitions[0]) == len(partitions):
+            yield (messages[0].topic() or "", partitions[0] or 0), messages  # as it mostly is
             return
-        for topic, own in groupby(run, self.message.topic):
-            yield topic or "", list(own)
+        for partition, run in groupby(messages, self.message.partition):
+            for topic, own in groupby(run, self.message.topic):
+                yield (topic or "", partition or 0), list(own)
 
     @staticmethod
     def moved(

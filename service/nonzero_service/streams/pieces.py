@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
 
 from nonzero_service.kafka.records import Chunk
 
@@ -29,6 +32,11 @@ class Lines:
         except TypeError:  # tombstones are rare: to look for them first would cost each message
             self.values = values_of(chunk)
             self.size = len(self.values) + sum(map(len, self.values))
+
+    @cached_property
+    def number(self) -> int:
+        """How many lines they are."""
+        return int(np.count_nonzero(np.frombuffer(self.data, np.uint8) == ord("\n")))
 
     @property
     def data(self) -> bytes:

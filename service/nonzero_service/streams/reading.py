@@ -35,8 +35,8 @@ class MessageReader(Protocol):
     def whole(self, parsed: Parsed) -> Parsed:
         """Return what is left where a message is right as a whole or refused."""
 
-    def counts(self, piece: Sequence[Lines], parsed: Parsed) -> Sequence[int]:
-        """Return how many `lines` each chunk of a piece has, of which it has read what is given."""
+    def count(self, lines: Lines) -> int:
+        """Return how many `lines` a chunk has."""
 
     def sizes(self, chunk: Chunk) -> Sequence[int]:
         """Return how many `lines` each message of a chunk has that has a value."""
@@ -65,35 +65,40 @@ class LineReader:
 
     def read(self, piece: Sequence[Lines]) -> Parsed:
         """Return what a piece holds."""
-        values: Sequence[bytes] = [*chain.from_iterable(lines.values for lines in piece)]
-        if not self._plain:
-            return self._parsed(ended(values))
-        # To look for an end in each would cost a good part of what it costs to read it.
-        parsed = self._parsed(values)
-        self._plain = parsed.lines_read == len(values)
-        if self._plain:
-            return parsed
-        without = ended(values)
-        return parsed if without == values else self._parsed(without)
+        parts: list[Parsed] = []
+        before = 0
+        # Chunk by chunk: what was put together is still in the processor's own memory when it is parsed.
+        for lines in piece:
+            parts.append(self._read(lines, before))
+            before += lines.number
+        return Parsed.concatenate(parts)
 
-    def _parsed(self, values: Sequence[bytes]) -> Parsed:
+    def _read(self, lines: Lines, before: int) -> Parsed:
+        """Return what a chunk holds, which stands behind so many lines."""
+        values = lines.values if self._plain else ended(lines.values)
+        parsed = self._fed(values, before)
+        if self._plain and parsed.lines_read != len(values):
+            # To look for an end in each message is a good part of what it costs to read one of one line.
+            self._plain = False
+            if (without := ended(values)) != values:
+                parsed = self._fed(without, before)
+        lines.number = parsed.lines_read
+        return parsed
+
+    def _fed(self, values: Sequence[bytes], before: int) -> Parsed:
         parsed = self._reader.feed(joined(values))
-        before, self._lines = self._lines, self._lines + parsed.lines_read
-        errors = tuple(LineError(line - before, reason) for line, reason in parsed.errors)
-        return parsed._replace(lines=parsed.lines - before, errors=errors)
+        by = before - self._lines  # the reader goes on counting
+        self._lines += parsed.lines_read
+        errors = tuple(LineError(line + by, reason) for line, reason in parsed.errors)
+        return parsed._replace(lines=parsed.lines + by, errors=errors)
 
     def whole(self, parsed: Parsed) -> Parsed:
         """Return all: each line stands for itself."""
         return parsed
 
-    def counts(self, piece: Sequence[Lines], parsed: Parsed) -> Sequence[int]:
-        """Return how many lines each chunk has."""
-        numbers = [len(lines.values) for lines in piece]
-        if parsed.lines_read == sum(numbers):  # each message has at least one
-            return numbers
-        if len(piece) == 1:
-            return [parsed.lines_read]
-        return [int(np.count_nonzero(np.frombuffer(lines.data, np.uint8) == ord("\n"))) for lines in piece]
+    def count(self, lines: Lines) -> int:
+        """Return how many lines a chunk has."""
+        return lines.number
 
     def sizes(self, chunk: Chunk) -> Sequence[int]:
         """Return how many lines each message has."""
@@ -151,9 +156,9 @@ class JsonReader:
             return parsed
         return parsed._replace(batch=parsed.batch.select(~refused), lines=parsed.lines[~refused])
 
-    def counts(self, piece: Sequence[Lines], parsed: Parsed) -> Sequence[int]:
-        """Return how many messages of each chunk have a value."""
-        return [len(lines.values) for lines in piece]
+    def count(self, lines: Lines) -> int:
+        """Return how many messages of a chunk have a value."""
+        return len(lines.values)
 
     def sizes(self, chunk: Chunk) -> Sequence[int]:
         """Return 1 for each message."""
@@ -184,7 +189,7 @@ def found_in(piece: Sequence[Lines], parsed: Parsed, reader: MessageReader) -> R
     piece, parsed, reader
         The piece, what it holds of use, and what has read it.
     """
-    ends = [*accumulate(reader.counts(piece, parsed))]
+    ends = [*accumulate(map(reader.count, piece))]
     rows = np.searchsorted(parsed.lines, ends, "right").tolist()
     examples = [end - begin for begin, end in zip([0, *rows], rows, strict=False)]
     if not parsed.errors:
