@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -67,6 +68,7 @@ class Lag(NamedTuple):
         return self.high_watermark - self.last_stable
 
 
+_TIME = itemgetter(1)
 _NO_NUMBERS = np.empty(0, np.int64)
 
 
@@ -158,8 +160,7 @@ class RecordSplitter:
 
     def times_of(self, messages: Sequence[Message]) -> NDArray[np.int64]:
         """Return the times of messages."""
-        times = (time for _, time in map(self.message.timestamp, messages))
-        return np.fromiter(times, np.int64, len(messages))
+        return np.fromiter(map(_TIME, map(self.message.timestamp, messages)), np.int64, len(messages))
 
     def _by_partition(
         self, messages: Sequence[Message]

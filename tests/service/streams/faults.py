@@ -76,7 +76,12 @@ class Fed:
     def until_learning(self) -> None:
         """Wait until it has learned more than it has now."""
         begun = until(lambda: self.learned() + 1)
-        until(lambda: self.learned() >= begun, lambda: self.process.log[-5:])
+        until(lambda: self.learned() >= begun, lambda: (begun, self.source(), self.process.log[-5:]))
+
+    def source(self) -> str:
+        """Return what it says of what it reads."""
+        with self.process.client() as client:
+            return client.get("/v1/models/default/source").text
 
     def suffer(self, fault: Fault) -> float:
         """Let something befall it; return the seconds until it learns again."""
@@ -219,7 +224,10 @@ def suffered(fed: Fed, faults: Sequence[Fault], rate: int) -> tuple[int, list[fl
     try:
         with Producers(fed.broker.address, fed.topic, 3, rate) as producers:
             fed.until_learning()
-            waits = [fed.suffer(fault) for fault in faults]
+            waits = []
+            for fault in faults:
+                waits.append(fed.suffer(fault))
+                producers.check()
         assert producers.aborted
         return fed.check_books(producers.slots), waits
     finally:

@@ -65,9 +65,14 @@ class Producers:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """End them; what they have failed with is raised beside what the test has failed with."""
         self._ending.set()
         for thread in self._threads:
             thread.join()
+        self.check()
+
+    def check(self) -> None:
+        """See that both still send."""
         assert not self._failed, self._failed
 
     def _run(self, run: Callable[[], None]) -> None:

@@ -9,14 +9,14 @@ from kafka import Broker
 from service.streams.faults import FAULTS, OF_DISKS, Fed, suffered
 
 
-def test_a_dozen_faults(broker: Broker, memory_path: Path) -> None:
+def test_what_befalls_them(broker: Broker, memory_path: Path) -> None:
     """Most are kills of the service, which take least time."""
     faults = {**FAULTS, **OF_DISKS}
-    names = (*faults, *["the service is killed"] * 4)
+    names = (*faults, *["the service is killed"] * 2)
     with mounted(memory_path / "disk", 64) as place:
         fed = Fed(place / "data", broker, broker.topic(partitions=3), bits=18)
         messages, waits = suffered(
             fed, [faults[name] for name in names if name != "the broker is killed"], 500
         )
-    assert len(waits) > 10
+    assert len(waits) == 9
     assert messages > 1000
