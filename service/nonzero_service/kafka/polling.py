@@ -46,7 +46,7 @@ among what is new when that is more than 700 objects: so never, where these are 
 With more at once it was a third of what a message costs: see docs/decisions/kafka-throughput.md."""
 
 GATHERED_BYTES: Final = 1 << 19
-"""About so many bytes of values are handed out together, where they are there: each time wakes others.
+"""About so many bytes of records are handed out together, where they are there: each time wakes others.
 What is made of them fits into a processor's own memory."""
 
 WAIT_SECONDS: Final = 0.1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,9 @@ class Lag(NamedTuple):
         """The offsets that a transaction holds back which is not committed."""
         return self.high_watermark - self.last_stable
 
+
+RECORD_BYTES: Final = 40
+"""What a record takes beside what it holds, which may be nothing."""
 
 _TIME = itemgetter(1)
 _NO_NUMBERS = np.empty(0, np.int64)
@@ -139,12 +142,12 @@ class RecordSplitter:
         return any(map(self.message.error, messages))
 
     def gather(self, messages: Sequence[Message]) -> int:
-        """Take what is wanted out of messages; return how many bytes of values that is."""
+        """Take what is wanted out of messages; return about how many bytes that is."""
         for key, own in self._by_partition(messages):
             if key not in self._found:
                 self._found[key] = Gathered()
             self._found[key].add(own, self)
-        return sum(map(len, messages))
+        return sum(map(len, messages)) + RECORD_BYTES * len(messages)
 
     def take(self) -> dict[tuple[str, int], Gathered]:
         """Return what was gathered, by topic and partition; it begins anew."""

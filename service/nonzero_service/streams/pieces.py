@@ -10,7 +10,6 @@ import numpy as np
 
 from nonzero_service.kafka.records import Chunk
 
-
 END: Final = ord("\n")
 
 CACHED: Final = 1 << 16
