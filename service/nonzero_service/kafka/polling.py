@@ -223,9 +223,10 @@ class Poller:
 
     def _gather(self) -> list[Message]:
         """Gather what has come; wait for it a little. Return what are no records, but say what is wrong."""
+        most = min(GATHERED_BYTES, self._backlog.left)
         self._gathered_bytes, more = 0, True
         wrong: list[Message] = []
-        while more and self._gathered_bytes < GATHERED_BYTES:
+        while more and self._gathered_bytes < most:
             messages = self._consume(wait=not self._gathered_bytes)
             more = len(messages) == MOST_RECORDS
             if self._splitter.errors(messages):
