@@ -43,8 +43,11 @@ def test_records_come_as_they_were_sent(broker: Broker) -> None:
 
 def test_times_need_not_be_read(broker: Broker) -> None:
     topic = broker.topic()
-    broker.produce(topic, [b"a"])
-    assert [chunk.times.tolist() for chunk in read_all(broker, topic, 1, times=False).chunks] == [[-1]]
+    times = [int(time.time() * 1000) - ago for ago in (1, 3, 2)]
+    broker.produce(topic, [b"a", b"b", b"c"], times=times)
+    chunks = read_all(broker, topic, 3, times=False).chunks
+    for chunk in chunks:  # the last one's stands for all
+        assert chunk.times.tolist() == [times[chunk.next - 1]] * len(chunk.values)
 
 
 def test_partitions_of_several_topics_are_read_beside_each_other(broker: Broker) -> None:
