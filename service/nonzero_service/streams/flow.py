@@ -30,9 +30,6 @@ transactions, or what was compacted. Each would be a commit of its own; to pass 
 PIECE_BYTES: Final = 1 << 12
 """What a piece counts for beside its examples: it may have none, and there may be many."""
 
-CUT_HERE: Final = 1 << 20
-"""Up to about so many bytes are cut in pieces on the loop: that is over before another thread has begun."""
-
 TOO_LARGE: Final = (
     "it has more examples and features than one row of the journal takes; send several messages"
 )
@@ -210,10 +207,7 @@ class Flow:
     async def _give_all(self, chunks: Sequence[Chunk]) -> None:
         """Give chunks to the learner, in pieces."""
         for topic, run in groupby(chunks, key=lambda chunk: chunk.topic):
-            of_topic = list(run)
-            aside = sum(Lines(chunk).size for chunk in of_topic) - CUT_HERE
-            pieces = cut(of_topic, piece_bytes(self._learner))
-            while piece := await self._bodies.offload(aside, next, pieces, None):
+            for piece in cut(run, piece_bytes(self._learner)):
                 if self._over.done():
                     return
                 await self._until_learning()

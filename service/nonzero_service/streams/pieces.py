@@ -105,7 +105,7 @@ def parted(chunk: Chunk, place: int) -> tuple[Chunk, Chunk]:
 def cut(chunks: Iterable[Chunk], most: int) -> Iterator[list[Lines]]:
     """Yield chunks in pieces of about `most` bytes at most; a message that is longer is one of its own.
 
-    Messages are copied when they are in a piece, and once: each step takes time by its own piece.
+    No message is copied for it: that is done where a piece is parsed.
     """
     piece: list[Lines] = []
     size = 0
