@@ -12,7 +12,7 @@ import time
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
-AT_ONCE = 10_000
+AT_ONCE = 500
 WAIT_SECONDS = 0.1
 
 

@@ -177,6 +177,7 @@ class ModelDetail(ModelState):
     mixture: dict[str, Any]
     late_labels: dict[str, Any] | None
     replica: dict[str, Any] | None
+    topics: list[str]
 
 
 _From = TypedDict("_From", {"from": int})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
+from itertools import pairwise
 from typing import Final
 
 from nonzero.formats import Parsed, Reader
@@ -74,7 +75,8 @@ class LineRange:
         Yields
         ------
         Parsed
-            Lines are numbered as the reader counts them.
+            Lines are numbered as the reader counts them. Where one ends is decided by places of the file
+            alone: a range is handed over alike whether its first line was known or found.
         """
         place = self._first if self._exact else self._first - 1
         with closing(self._text(place)) as blocks:
@@ -108,12 +110,14 @@ class LineRange:
         if self._source.is_local:
             with self._source.opened() as file:
                 file.seek(place)
-                while block := file.read(_BLOCK):
+                while block := file.read(_BLOCK - place % _BLOCK):
                     yield block
+                    place += len(block)
             return
         stored, size = self._source.stored, self._source.size or 0
-        inside = range(place, self._last, _ASKED)
-        with closing(stored.ranges((start, min(start + _ASKED, self._last)) for start in inside)) as blocks:
+        inside = range(place - place % _ASKED + _ASKED, self._last, _ASKED)
+        edges = [place, *inside, self._last] if place < self._last else []
+        with closing(stored.ranges(pairwise(edges))) as blocks:
             yield from blocks
         for start in range(self._last, size, _BEYOND):
             yield stored.fetch(start, min(start + _BEYOND, size))

@@ -117,12 +117,22 @@ def said(place: Remote, error: BaseException) -> StoreError:
         reason = _forbidden
     if reason is not None:
         return StoreError(f"{place}{reason(place)}")
-    what = f"answered {status or code}" if status or code else f"did not answer ({type(error).__name__})"
+    what = f"answered {status or code}" if status or code else f"did not answer ({_unanswered(error)})"
     if passes(error):
-        endpoint = ", or see that AWS_ENDPOINT_URL_S3 is right" if place.scheme in _S3 else ""
+        endpoint = (
+            ", or see that AWS_ENDPOINT_URL_S3 and AWS_DEFAULT_REGION are right"
+            if place.scheme in _S3
+            else ""
+        )
         return StoreError(f"{place}: the store {what}, and again when asked again; try later{endpoint}")
     if code or status:
         return StoreError(f"{place} cannot be had: the store {what}; look at what it says of it itself")
+    if place.scheme in _S3 and "Invalid endpoint" in str(error):
+        return StoreError(
+            f"{place}: what AWS_ENDPOINT_URL_S3 names is no URL; give one such as https://HOST:PORT"
+        )
+    if "non key-like path" in str(error):
+        return StoreError(f"{place} is a bucket; give its files, such as '{place.joined('*.parquet')}'")
     text = _QUERY.sub("", str(error).replace(place.url, str(place)))
     return StoreError(f"{place} cannot be had: {type(error).__name__} {text}; look at the URL")
 
@@ -149,6 +159,10 @@ def _credentials(place: Remote) -> str:
 
 def _none_found(place: Remote) -> str:
     return f": no credentials were found; {_credentials(place)}"
+
+
+def _no_profile(_: Remote) -> str:
+    return ": the profile that AWS_PROFILE names is not in the files of credentials; name one that is"
 
 
 def _expired(_: Remote) -> str:
@@ -192,6 +206,7 @@ _REASONS: Final[Mapping[str, Callable[[Remote], str]]] = {
     "NoCredentialsError": _none_found,
     "PartialCredentialsError": _none_found,
     "DefaultCredentialsError": _none_found,
+    "ProfileNotFound": _no_profile,
     "ExpiredToken": _expired,
     "ExpiredTokenException": _expired,
     "TokenRefreshRequired": _expired,
@@ -206,6 +221,7 @@ _REASONS: Final[Mapping[str, Callable[[Remote], str]]] = {
     "SSLCertVerificationError": _untrusted,
     "SSLError": _untrusted,
     "PermanentRedirect": _elsewhere,
+    "301": _elsewhere,  # what is asked for without its bytes is answered without a code
     "AuthorizationHeaderMalformed": _elsewhere,
     "IllegalLocationConstraintException": _elsewhere,
     "AccessDenied": _forbidden,
@@ -225,6 +241,14 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _kinds_of(error: BaseException) -> set[str]:
     return {kind.__name__ for one in _chain(error) for kind in type(one).__mro__}
+
+
+def _unanswered(error: BaseException) -> str:
+    """Return the name of what went wrong where no answer came: packages say that such a file is missing."""
+    names = (
+        type(one).__name__ for one in _chain(error) if _UNANSWERED & {k.__name__ for k in type(one).__mro__}
+    )
+    return next(names, type(error).__name__)
 
 
 def _status_of(error: BaseException) -> int | None:

@@ -12,6 +12,8 @@ _INSTALL: Final = "pip install 'nonzero-ctr[files]'"
 _OTHERS: Final = {"gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "abfss": "adlfs", "az": "adlfs"}
 """What reads stores that the extra has nothing for."""
 
+_OF_THE_EXTRA: Final = {"s3": "s3fs", "s3a": "s3fs", "http": "aiohttp", "https": "aiohttp"}
+
 _S3: Final = frozenset(("s3", "s3a"))
 
 CONNECT_SECONDS: Final = 10
@@ -53,9 +55,8 @@ def filesystem(place: Remote) -> tuple[Any, str]:
     except ImportError as error:
         package = _OTHERS.get(place.scheme)
         way = f"pip install {package}" if package else _INSTALL
-        raise MissingStoreError(
-            f"{place} needs {package or error.name or 'a package'}, which is not installed: {way}"
-        ) from error
+        package = package or _OF_THE_EXTRA.get(place.scheme) or error.name or "a package"
+        raise MissingStoreError(f"{place} needs {package}, which is not installed: {way}") from error
     except ValueError as error:
         if "not known" not in str(error).lower():
             raise said(place, error) from error

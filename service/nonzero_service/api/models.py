@@ -54,6 +54,7 @@ async def read_model(model: ModelName, service: CurrentService) -> schemas.Model
         ),
         late_labels=late_labels,
         replica=_replica(service, served),
+        topics=_topics(service, served),
     )
 
 
@@ -174,6 +175,13 @@ def _replica(service: Service, served: ServedModel | Challenger) -> schemas.Repl
         lag_examples=replica.lag_examples,
         lag_seconds=round(replica.lag_seconds, 3),
     )
+
+
+def _topics(service: Service, served: ServedModel | Challenger) -> list[str]:
+    """Return what the settings have a model read; they are the same on the node that reads."""
+    if isinstance(served, Challenger):
+        return []
+    return [topic for one in service.settings.source if one.model == served.name for topic in one.topics]
 
 
 def _state(served: ServedModel | Challenger) -> schemas.ModelState:

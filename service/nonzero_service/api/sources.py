@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from fastapi import Request
+
 from nonzero_service.api import schemas
 from nonzero_service.api.framework import CurrentService, ModelName
+from nonzero_service.http.guard import MAY_NOT_SEE_MESSAGES
 from nonzero_service.problems import Problem
 from nonzero_service.streams.described import described
 from nonzero_service.streams.task import TopicSource
 
 
-async def read_source(model: ModelName, service: CurrentService) -> schemas.SourceWire:
+async def read_source(model: ModelName, request: Request, service: CurrentService) -> schemas.SourceWire:
     """Read what a model learns from beside requests, how far it is, and what was refused."""
     feed = service.models.get(model).feed
     if not isinstance(feed, TopicSource):
@@ -18,4 +21,7 @@ async def read_source(model: ModelName, service: CurrentService) -> schemas.Sour
             f"{model!r} has no source; nonzero serve --source 'kafka://BROKERS/TOPIC?model={model}' gives it "
             "one",
         )
-    return schemas.SourceWire(model=model, **described(feed))
+    told = described(feed)
+    if MAY_NOT_SEE_MESSAGES in request.scope:
+        told["refusals"] = None
+    return schemas.SourceWire(model=model, **told)

@@ -10,7 +10,7 @@ from nonzero_service.http.admission import STREAM_BYTES, Admission, Capacity
 from nonzero_service.http.head import Head
 from nonzero_service.http.origins import Origins
 from nonzero_service.http.routing import Need
-from nonzero_service.http.tokens import IMPRESS, Tokens
+from nonzero_service.http.tokens import IMPRESS, UPDATE, Tokens
 from nonzero_service.media_types import JSON
 from nonzero_service.metrics.counts import InFlight
 from nonzero_service.problems import Problem
@@ -21,6 +21,9 @@ MEDIA: Final = JSON.encode()
 
 MAY_NOT_TEACH: Final = "may_not_teach"
 """In the scope of a request: what the log calls its token, where its predictions are not to be kept."""
+
+MAY_NOT_SEE_MESSAGES: Final = "may_not_see_messages"
+"""In the scope of a request: that its token may not know what stands in messages of topics."""
 
 REALM: Final = b'Bearer realm="nonzero"'
 
@@ -79,7 +82,7 @@ class Guard:
     def _client(self, scope: Scope, authorization: bytes | None, needed: str) -> object:
         """Return whose request it is: a token, or an address of another machine.
 
-        The request is marked where its token may not teach by predictions.
+        The request is marked with what its token may not do that any request of its route may.
         """
         if self._tokens is None:
             address = scope["client"]
@@ -103,6 +106,8 @@ class Guard:
             )
         if not token.allows(IMPRESS):
             scope[MAY_NOT_TEACH] = token.label
+        if not token.allows(UPDATE):
+            scope[MAY_NOT_SEE_MESSAGES] = True
         return token.digest
 
     def _size(self, head: Head) -> int:

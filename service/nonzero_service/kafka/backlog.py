@@ -76,6 +76,11 @@ class Backlog:
         """Whether nothing more is taken."""
         return self._closed
 
+    @property
+    def left(self) -> int:
+        """How many bytes there is room for now; there is no less until more is put."""
+        return self._most - self._bytes
+
     def room(self, seconds: float) -> bool:
         """Wait some seconds for room; whether there is any."""
         with self._lock:

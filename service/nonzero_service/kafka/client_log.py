@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 _CHANGED: Final = re.compile(r"Topic (\S+) changed id from (\S+) to (\S+)$")
 
-_AFTER: Final = re.compile(r" \(after \d+ms in state [^()]*(\([^()]*\)[^()]*)?\)")
-"""How long a try took: other words each time for the same."""
+_THREAD: Final = re.compile(r"^\[thrd:[^\]]*\]: ")
+_AFTER: Final = re.compile(r" \(after \d+ms in state (\w+)[^)]*\)")
+"""What differs each time that something fails in the same way, so that it would be said again each time."""
 
-_NOT_LET_IN: Final = re.compile(r"SASL authentication error|certificate verify failed")
-"""Stands in what is a failure too, which is told by whoever waits for records."""
+_LETTING_IN: Final = ("AUTH_", "SSL_HANDSHAKE")
+"""How the states begin in which brokers do not let us in: an error, which the source says."""
 
 CALM_SECONDS: Final = 3.0
 """So long nothing is complained of before what was said is forgotten: of several brokers one may be away."""
@@ -73,7 +74,7 @@ class ClientLog:
         if about == "METADATA":
             if self._topic_changed and (found := _CHANGED.search(text)):
                 self._topic_changed(found[1], found[3])
-        elif level >= logging.WARNING and about not in _USELESS and not _NOT_LET_IN.search(text):
+        elif level >= logging.WARNING and about not in _USELESS and not _is_of_letting_in(text):
             self._say(about, text)
 
     def error(self, error: KafkaError) -> None:
@@ -88,7 +89,7 @@ class ClientLog:
 
         if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
             self.failure = SourceRefusedError(
-                f"the brokers do not let us in: {self._without_values(_AFTER.sub('', error.str()))}; look at "
+                f"the brokers do not let us in: {self._without_values(plain(error.str()))}; look at "
                 "security.protocol, the user and the certificates in the file that source_config names"
             )
         elif error.fatal():
@@ -125,7 +126,28 @@ class ClientLog:
             if about in self._said:
                 return
             self._said.add(about)
-        reason = self._without_values(text)
+        reason = self._without_values(plain(text))
         incidentally(
             self._log.warning, "the client of Kafka complains; what it does is tried again", reason=reason
         )
+
+
+def plain(text: str) -> str:
+    """Return what the client says of a failure without its thread, and how long it took.
+
+    Parameters
+    ----------
+    text
+        What it says.
+
+    Examples
+    --------
+    >>> plain("[thrd:a:9092/1]: a:9092/1: Connect to a failed: refused (after 0ms in state CONNECT)")
+    'a:9092/1: Connect to a failed: refused'
+    """
+    return _AFTER.sub("", _THREAD.sub("", text))
+
+
+def _is_of_letting_in(text: str) -> bool:
+    found = _AFTER.search(text)
+    return found is not None and found[1].startswith(_LETTING_IN)

@@ -7,7 +7,7 @@ the offsets of markers, of aborted records and of those that were compacted away
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,8 +41,13 @@ if TYPE_CHECKING:
     from nonzero_service.kafka.config import KafkaConfig
 
 MOST_RECORDS: Final = 500
-"""So many are taken at once. While they are, no other thread of Python runs: 0.5 ms. From 700 on Python looks
-for garbage among them, which takes a quarter of the time."""
+"""So many are taken at once. While they are, no other thread of Python runs: 0.2 ms. Python looks for cycles
+among what is new when that is more than 700 objects: so never, where these are let go of before others come.
+With more at once it was a third of what a message costs: see docs/decisions/kafka-throughput.md."""
+
+GATHERED_BYTES: Final = 1 << 19
+"""About so many bytes of records are handed out together, where they are there: each time wakes others.
+What is made of them fits into a processor's own memory."""
 
 WAIT_SECONDS: Final = 0.1
 """So long a record is waited for before something else is looked at."""
@@ -95,6 +100,7 @@ class Poller:
         self._consumer = config.consumer(self.log)
         self._queries = TopicQueries(config.admin(), plan.topics)
         self._assigned: list[Any] = []
+        self._gathered_bytes = 0
         self._watched: list[Mapping[Any, Future[Any]]] = []
         self._watch_at = 0.0
         self._misses = 0
@@ -209,24 +215,35 @@ class Poller:
 
     def _turn(self) -> None:
         if self._backlog.room(WAIT_SECONDS):
-            messages = self._consume()
+            wrong = self._gather()
             self._check()
-            wrong = []
-            if self._splitter.errors(messages):
-                wrong = [message for message in messages if message.error()]
-                messages = [message for message in messages if not message.error()]
-            self._hand_out(messages)
+            self._hand_out()
             for message in wrong:
                 self._mend(message)
         self._watch()
 
-    def _consume(self) -> list[Message]:
-        """Return what has come; wait for it a little."""
+    def _gather(self) -> list[Message]:
+        """Gather what has come; wait for it a little. Return what are no records, but say what is wrong."""
+        most = min(GATHERED_BYTES, self._backlog.left)
+        self._gathered_bytes, more = 0, True
+        wrong: list[Message] = []
+        while more and self._gathered_bytes < most:
+            messages = self._consume(wait=not self._gathered_bytes)
+            more = len(messages) == MOST_RECORDS
+            if self._splitter.errors(messages):
+                more, wrong = False, [message for message in messages if message.error()]
+                messages = [message for message in messages if not message.error()]
+            self._gathered_bytes += self._splitter.gather(messages)
+            del messages  # before others come: see MOST_RECORDS
+        return wrong
+
+    def _consume(self, *, wait: bool) -> list[Message]:
+        """Return what has come."""
         messages = self._consumer.consume(MOST_RECORDS, 0)
-        if not messages:
+        if not messages and wait:
             messages = self._consumer.consume(1, WAIT_SECONDS)
             if messages:
-                messages += self._consumer.consume(MOST_RECORDS, GATHER_SECONDS)
+                messages += self._consumer.consume(MOST_RECORDS - 1, GATHER_SECONDS)
         return messages
 
     def _check(self) -> None:
@@ -242,19 +259,19 @@ class Poller:
         if was is not None and was != now:
             self._remade = TopicRemadeError(topic, was, now)
 
-    def _hand_out(self, messages: Sequence[Message]) -> None:
-        """Hand out messages, and how far the positions have moved without any."""
+    def _hand_out(self) -> None:
+        """Hand out what was gathered, and how far the positions have moved without anything."""
         chunks: list[Chunk] = []
-        found = self._splitter.of_partitions(messages)
+        found = self._splitter.take()
         for position in self._consumer.position(self._assigned):
             key = (position.topic, position.partition)
             reading = self.readings[key]
             own = found.get(key)
-            last = reading.next if own is None else (own[-1].offset() or 0) + 1
+            last = reading.next if own is None else (own.last.offset() or 0) + 1
             to = max(position.offset, last)  # no position is known after a failure
             if own is not None:
-                chunk = self._splitter.chunk(*self._place(reading), to, own)
-                reading.epoch, reading.newest_ms = chunk.epoch, own[-1].timestamp()[1]
+                chunk = own.chunk(*self._place(reading), to)
+                reading.epoch, reading.newest_ms = chunk.epoch, own.last.timestamp()[1]
             elif to > reading.next:
                 if position.leader_epoch is not None:
                     reading.epoch = position.leader_epoch
@@ -264,7 +281,7 @@ class Poller:
             reading.next, reading.begun = to, True
             chunks.append(chunk)
         if chunks:
-            self._backlog.put(chunks, sum(map(len, messages)))
+            self._backlog.put(chunks, self._gathered_bytes)
 
     @staticmethod
     def _place(reading: PartitionReading) -> tuple[str, str, int, int]:

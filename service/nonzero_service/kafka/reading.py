@@ -104,6 +104,12 @@ class TopicReader:
         self._backlog.hold(paused=False)
 
     @property
+    def heard_at(self) -> float | None:
+        """When brokers have answered last, in seconds since 1970; None: they have not yet."""
+        answered_at = self._poller.answered_at
+        return time.time() - (time.monotonic() - answered_at) if answered_at else None
+
+    @property
     def is_up(self) -> bool:
         """Whether brokers answer, and partitions are read."""
         answered = time.monotonic() < self._poller.answered_at + SILENT_SECONDS

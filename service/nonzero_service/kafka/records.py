@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,8 @@ class Chunk(NamedTuple):
     """The leader's epoch of the last record; -1 where it is not known."""
     offsets: NDArray[np.int64]
     times: NDArray[np.int64]
-    """Of each record, in milliseconds since 1970; -1 where it has none."""
+    """Of each record, in milliseconds since 1970; -1 where it has none. Where they are not wanted, the last
+    one's stands for all: each is a call."""
     values: list[bytes | None]
     """Of each record; None is a tombstone."""
     lost: Lost | None = None
@@ -69,8 +70,54 @@ class Lag(NamedTuple):
         return self.high_watermark - self.last_stable
 
 
+RECORD_BYTES: Final = 40
+"""What a record takes beside what it holds, which may be nothing."""
+
 _TIME = itemgetter(1)
 _NO_NUMBERS = np.empty(0, np.int64)
+
+
+class Gathered:
+    """Records of one partition that follow each other, taken out of their messages."""
+
+    def __init__(self) -> None:
+        self.values: list[bytes | None] = []
+        self.last: Message
+        """The last of the messages; the others need not be kept, and cost as long as they are."""
+        self._offsets: list[NDArray[np.int64]] = []
+        self._times: list[NDArray[np.int64]] = []
+
+    def add(self, messages: Sequence[Message], splitter: RecordSplitter) -> None:
+        """Add the messages that come next, at least one."""
+        self.last = messages[-1]
+        self.values += map(splitter.message.value, messages)
+        self._offsets.append(splitter.offsets(messages))
+        if splitter.times:
+            self._times.append(splitter.times_of(messages))
+
+    def chunk(self, topic: str, topic_id: str, partition: int, first: int, next: int) -> Chunk:
+        """Return them as a chunk.
+
+        Parameters
+        ----------
+        topic, topic_id, partition
+            Of which they are.
+        first, next
+            Where the chunk before it ended, and where it ends.
+        """
+        times = self._times or [np.full(len(self.values), self.last.timestamp()[1], np.int64)]
+        epoch = self.last.leader_epoch()
+        return Chunk(
+            topic,
+            topic_id,
+            partition,
+            first,
+            next,
+            -1 if epoch is None else epoch,
+            np.concatenate(self._offsets),
+            np.concatenate(times),
+            self.values,
+        )
 
 
 class RecordSplitter:
@@ -87,68 +134,50 @@ class RecordSplitter:
     def __init__(self, topics: int, *, times: bool) -> None:
         from confluent_kafka import Message
 
-        self._message = Message
+        self.message = Message
+        self.times = times
         self._topics = topics
-        self._times = times
+        self._found: dict[tuple[str, int], Gathered] = {}
 
     def errors(self, messages: Sequence[Message]) -> bool:
         """Whether any of some messages is none, but says what is wrong."""
-        return any(map(self._message.error, messages))
+        return any(map(self.message.error, messages))
 
-    def of_partitions(self, messages: Iterable[Message]) -> dict[tuple[str, int], list[Message]]:
-        """Return messages by topic and partition, in their order."""
-        found: dict[tuple[str, int], list[Message]] = {}
-        for partition, run in groupby(messages, self._message.partition):
-            for topic, own in self._by_topic(list(run)):
-                key = (topic, partition or 0)
-                found[key] = found[key] + own if key in found else own
+    def gather(self, messages: Sequence[Message]) -> int:
+        """Take what is wanted out of messages; return about how many bytes that is."""
+        for key, own in self._by_partition(messages):
+            if key not in self._found:
+                self._found[key] = Gathered()
+            self._found[key].add(own, self)
+        return sum(map(len, messages)) + RECORD_BYTES * len(messages)
+
+    def take(self) -> dict[tuple[str, int], Gathered]:
+        """Return what was gathered, by topic and partition; it begins anew."""
+        found, self._found = self._found, {}
         return found
 
-    def _by_topic(self, run: list[Message]) -> Iterator[tuple[str, list[Message]]]:
-        if self._topics == 1:
-            yield run[0].topic() or "", run
+    def offsets(self, messages: Sequence[Message]) -> NDArray[np.int64]:
+        """Return the offsets of messages of one partition, which grow: they are rarely asked one by one."""
+        first, last, number = messages[0].offset() or 0, messages[-1].offset() or 0, len(messages)
+        if last - first == number - 1:
+            return np.arange(first, last + 1)
+        return np.fromiter(map(self.message.offset, messages), np.int64, number)
+
+    def times_of(self, messages: Sequence[Message]) -> NDArray[np.int64]:
+        """Return the times of messages."""
+        return np.fromiter(map(_TIME, map(self.message.timestamp, messages)), np.int64, len(messages))
+
+    def _by_partition(
+        self, messages: Sequence[Message]
+    ) -> Iterator[tuple[tuple[str, int], Sequence[Message]]]:
+        """Yield messages by topic and partition; one may come several times."""
+        partitions = list(map(self.message.partition, messages))
+        if messages and self._topics == 1 and partitions.count(partitions[0]) == len(partitions):
+            yield (messages[0].topic() or "", partitions[0] or 0), messages  # as it mostly is
             return
-        for topic, own in groupby(run, self._message.topic):
-            yield topic or "", list(own)
-
-    def chunk(
-        self, topic: str, topic_id: str, partition: int, first: int, next: int, messages: list[Message]
-    ) -> Chunk:
-        """Return the messages of one partition as a chunk.
-
-        Parameters
-        ----------
-        topic, topic_id, partition
-            Of which they are.
-        first, next
-            Where the chunk before it ended, and where it ends.
-        messages
-            At least one.
-        """
-        number = len(messages)
-        if self._times:
-            times = np.fromiter(map(_TIME, map(self._message.timestamp, messages)), np.int64, number)
-        else:
-            times = np.full(number, -1, np.int64)
-        epoch = messages[-1].leader_epoch()
-        return Chunk(
-            topic,
-            topic_id,
-            partition,
-            first,
-            next,
-            -1 if epoch is None else epoch,
-            self._offsets(messages),
-            times,
-            list(map(self._message.value, messages)),
-        )
-
-    def _offsets(self, messages: list[Message]) -> NDArray[np.int64]:
-        """Return the offsets of the messages of one partition, which grow from one to the next."""
-        begin, last = messages[0].offset() or 0, messages[-1].offset() or 0
-        if last - begin == len(messages) - 1:
-            return np.arange(begin, last + 1, dtype=np.int64)
-        return np.fromiter(map(self._message.offset, messages), np.int64, len(messages))
+        for partition, run in groupby(messages, self.message.partition):
+            for topic, own in groupby(run, self.message.topic):
+                yield (topic or "", partition or 0), list(own)
 
     @staticmethod
     def moved(

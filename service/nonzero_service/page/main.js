@@ -10,6 +10,7 @@ import { choose, fragmentOf, note, showModels } from "./models.js";
 import { markRange, offerRanges, showOverview } from "./overview.js";
 import { offerResume, showPause } from "./pausing.js";
 import { showReplica } from "./replica.js";
+import { showSource, sourceOf } from "./source.js";
 import { showLate, showMore, showSlices } from "./tables.js";
 import { nameFields, tryModel } from "./trying.js";
 import { clock, count, counted } from "./words.js";
@@ -19,6 +20,7 @@ const REFUSED_PAUSE = 30_000; // while the service asks for a token: its file ma
 const LIST = 20_000; // between looks at the list of models, or a hundred times as long as one takes
 const DIAGNOSIS = 30_000;
 const COMPARISON = 10_000;
+const SOURCE = 20; // between looks at what it reads, times as long as one takes
 const REFRESH = 30_000;
 const RATE = 10_000; // over so long examples a second are counted
 
@@ -84,12 +86,13 @@ async function lookOnce() {
 
 /** Begin to show another model: of the one before nothing is left. */
 function begin(name) {
-  shown = { name, history: new History(name), state: null, metrics: null, diagnosis: null, comparisons: [], range: null, seen: {}, paces: [], turn: 0 };
+  shown = { name, history: new History(name), state: null, metrics: null, diagnosis: null, source: null, comparisons: [], range: null, seen: {}, paces: [], turn: 0 };
   say("name", name);
   say("pace", "");
   document.title = `${name} · Nonzero`;
   choose(name);
   showReplica(null);
+  showSource([], null);
   showPause(name, null);
   showDiagnosis(name, null);
   showChallengers(name, [], null);
@@ -130,6 +133,12 @@ async function lookAt(one, range) {
   const followers = state.followers ?? [];
   if (!followers.length) one.comparisons = [];
   else if (due("comparison", COMPARISON)) one.comparisons = await comparisonsOf(one.name, followers);
+  if (!state.topics?.length) one.source = null;
+  else if (Date.now() >= (one.seen.source ?? 0)) {
+    const started = Date.now();
+    one.source = await sourceOf(one.name);
+    one.seen.source = Date.now() + SOURCE * (Date.now() - started); // there may be thousands of partitions
+  }
   if (shown === one) display(one, chosen);
 }
 
@@ -140,6 +149,7 @@ function display(one, range) {
   markRange(range);
   showReplica(state.replica);
   showPause(one.name, state.learning);
+  showSource(state.topics, one.source);
   showOverview(one.history.of(range), range, state.settings.lanes);
   tryModel(one.name, state.settings);
   showDiagnosis(one.name, one.diagnosis);

@@ -47,7 +47,7 @@ function sliced(one) {
 }
 
 /** Show pairs of a name and a figure. */
-function list(id, pairs) {
+export function list(id, pairs) {
   refill(byId(id), pairs.filter(([, value]) => value !== null).map(([name, value]) => html("div", {}, html("dt", {}, name), html("dd", {}, value))));
 }
 

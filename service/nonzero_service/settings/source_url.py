@@ -18,6 +18,7 @@ FORMATS: Final = ("json", "ndjson", "vw", "libsvm")
 TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 MODEL: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 BROKER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
+PORTS: Final = 65_535
 DURATION: Final = re.compile(r"([0-9]+)(ms|s|m|h|d)")
 UNIT_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -85,6 +86,10 @@ def _one_of(*values: str) -> Callable[[str, str], str]:
 
 
 def _topic(name: str, value: str) -> str:
+    if name == "the topic" and "&" in value:
+        raise ValueError(
+            f"a & stands in {value[:64]!r} before any ?; parameters begin with ?, as in {EXAMPLE}"
+        )
     if not TOPIC.fullmatch(value) or value in (".", ".."):
         raise ValueError(
             f"{name} is {value[:64]!r}, which is no name of a topic: that has 1 to 249 letters, digits, "
@@ -146,11 +151,16 @@ def read_source(text: str) -> SourceUrl:
 
     Examples
     --------
-    >>> source = read_source("kafka://a:9092,b/clicks?format=vw&model=ads&wait=2m")
+    >>> source = read_source("kafka://a:9092,b/shown?format=vw&model=ads&labels=clicks&wait=2m")
     >>> source.brokers, source.topics, source.model, source.wait_ms
-    (('a:9092', 'b'), ('clicks',), 'ads', 120000)
+    (('a:9092', 'b'), ('shown', 'clicks'), 'ads', 120000)
     """
-    address = urlsplit(text.strip())
+    try:
+        address = urlsplit(text.strip())
+    except ValueError:  # it names no value
+        raise ValueError(
+            f"{_shown(text)} is no address: a bracket is open; an IPv6 broker is [ADDRESS]:PORT"
+        ) from None
     if address.scheme != SCHEME:
         raise ValueError(f"{_shown(text)} begins with no {SCHEME}://; a source is such as {EXAMPLE}")
     if "@" in address.netloc:  # nothing of it is repeated: it may be a password
@@ -162,14 +172,19 @@ def read_source(text: str) -> SourceUrl:
         raise ValueError(f"nothing is read behind #, where {address.fragment[:64]!r} stands; leave it out")
     brokers = tuple(part.strip() for part in address.netloc.split(",") if part.strip())
     for broker in brokers:
-        if not BROKER.fullmatch(broker):
+        found = BROKER.fullmatch(broker)
+        if found is None:
             raise ValueError(
                 f"{broker[:80]!r} is no broker; name it as HOST:PORT, several with commas between"
             )
+        if found[2] and not 0 < int(found[2][1:]) <= PORTS:
+            raise ValueError(f"the broker {broker[:80]!r} has a port that is none; give one of 1 to {PORTS}")
     if not brokers:
         raise ValueError(f"it names no broker; a source is such as {EXAMPLE}")
     topic = unquote(address.path.removeprefix("/"))
     values = {"topic": _topic("the topic", topic) if topic else None, **_query(address.query)}
+    if "wait_ms" in values and "labels" not in values:
+        raise ValueError("wait says how long clicks wait, and no topic of clicks is named; add labels=TOPIC")
     source = SourceUrl(brokers=brokers, **values)
     _check_topics(source)
     return source
@@ -178,6 +193,10 @@ def read_source(text: str) -> SourceUrl:
 def _query(text: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in parse_qsl(text, keep_blank_values=True):
+        if name == "topic":
+            raise ValueError(
+                "the topic stands before the ?, behind the brokers; a source is such as " + EXAMPLE
+            )
         if name not in QUERY:
             nearest = get_close_matches(name, QUERY, 1)
             hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(sorted(QUERY))}"
@@ -197,6 +216,11 @@ def _check_topics(source: SourceUrl) -> None:
     if len(set(topics)) < len(topics):
         raise ValueError(
             f"labels is {source.labels!r}, the topic of the impressions; name that of the clicks"
+        )
+    if source.topic is None and source.format != SourceUrl._field_defaults["format"]:
+        raise ValueError(
+            f"format is {source.format!r}, and no topic of examples is named, which it is of; clicks are "
+            "JSON objects, so leave it out"
         )
     if source.errors in topics:
         raise ValueError(f"errors is {source.errors!r}, which is read too: it would be read again for ever")

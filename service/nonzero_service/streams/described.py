@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from typing import Any, Final
 
+from nonzero_service.kafka.reading import SILENT_SECONDS
 from nonzero_service.kafka.records import Lag
+from nonzero_service.streams.state import Standing
 from nonzero_service.streams.task import TopicSource
 from nonzero_service.writer.origins import PartitionRead
+
+AWAY: Final = "no broker answers; they are asked again, and the log says why"
+
+BEGINS: Final = "it has only begun, and no broker has answered yet"
 
 
 def described(source: TopicSource) -> dict[str, Any]:
     """Return what is told of a source."""
-    url, state, lags, partitions = source.url, source.state, source.lags(), source.partitions
-    standing, reason = state.standing, state.reason
-    if standing == "reading" and not source.is_up:
-        standing, reason = "waiting", "no broker answers; they are asked again, and the log says why"
+    url, lags, partitions = source.url, source.lags(), source.partitions
+    standing, reason, since = _stands(source)
     read = {(one.topic, one.partition): one for one in partitions}  # of a topic made anew, the last one
     seconds = [lag.behind_ms / 1000 for lag in lags.values() if lag.behind_ms is not None]
     return {
@@ -23,7 +28,7 @@ def described(source: TopicSource) -> dict[str, Any]:
         "format": url.format,
         "state": standing,
         "reason": reason,
-        "since": int(state.since * 1000),
+        "since": int(since * 1000),
         "messages": sum(one.messages for one in partitions),
         "examples": sum(one.examples for one in partitions),
         "refused": sum(one.refused for one in partitions),
@@ -33,6 +38,21 @@ def described(source: TopicSource) -> dict[str, Any]:
         "partitions": [_partition(key, read.get(key), lags.get(key)) for key in sorted({*read, *lags})],
         "refusals": [refusal._asdict() for refusal in source.refusals.newest],
     }
+
+
+def _stands(source: TopicSource) -> tuple[Standing, str | None, float]:
+    """Return what a source is at, why it does not read, and since when, in seconds since 1970.
+
+    One whose brokers do not answer waits, whatever else it is at.
+    """
+    state = source.state
+    if state.standing != "reading" or source.is_up:
+        return state.standing, state.reason, state.since
+    if source.heard_at is not None:
+        return "waiting", AWAY, source.heard_at
+    since, reason = state.trouble or (state.since, BEGINS)
+    # What failed a moment ago may fail again: that says more than that no answer has come yet.
+    return "waiting", AWAY if time.time() > state.since + SILENT_SECONDS else reason, since
 
 
 def _partition(key: tuple[str, int], read: PartitionRead | None, lag: Lag | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from nonzero_service.media_types import JSON
 from nonzero_service.models.names import LOOK
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
-from nonzero_service.streams.pieces import Lines, values_of
+from nonzero_service.streams.pieces import Lines
 from nonzero_service.streams.reading import MessageReader, Refusal, found_in, reader_of
 from nonzero_service.writer.learner import MAX_BATCH, ModelLearner, row_bytes
 from nonzero_service.writer.origins import Origin
@@ -94,7 +94,5 @@ class ExampleTaker:
 
     def _look(self, lines: Lines) -> None:
         """Have the beginning of a piece looked at for the names of fields."""
-        data = lines.data
-        if self._format == "json":
-            data = next(iter(values_of(lines.chunk)), b"")
+        data = next(iter(lines.values), b"") if self._format == "json" else lines.beginning(LOOK)
         self._served.names.look(self._media, data[:LOOK])

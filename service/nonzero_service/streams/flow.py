@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from nonzero_service.bodies.reading import Bodies
 from nonzero_service.kafka.records import Chunk, Lag
-from nonzero_service.streams.pieces import Lines, cut, halves, lines_of, size_of
+from nonzero_service.streams.pieces import Lines, cut, halves
 from nonzero_service.streams.refusals import RefusedLines
 from nonzero_service.streams.state import SourceState
 from nonzero_service.streams.taking import TakenPiece, Taker
@@ -46,6 +46,10 @@ class ReadsTopics(Protocol):
 
     def resume(self) -> None:
         """Fetch again."""
+
+    @property
+    def heard_at(self) -> float | None:
+        """When brokers have answered last, in seconds since 1970; None: they have not yet."""
 
     @property
     def is_up(self) -> bool:
@@ -157,7 +161,7 @@ class Flow:
         await self._settle(0)
         # Behind messages that the learner was not given, a position would say that it was.
         if self._moves and self._gave_all and not self._stream.failure and self._is_well():
-            piece, self._moves = [lines_of(chunk) for chunk in self._moves.values()], {}
+            piece, self._moves = [Lines(chunk) for chunk in self._moves.values()], {}
             self._submit(piece, next(iter(self._takers.values())).take(piece))
             await self._settle(0)
 
@@ -203,10 +207,7 @@ class Flow:
     async def _give_all(self, chunks: Sequence[Chunk]) -> None:
         """Give chunks to the learner, in pieces."""
         for topic, run in groupby(chunks, key=lambda chunk: chunk.topic):
-            of_topic = list(run)
-            size = sum(map(size_of, of_topic))
-            pieces = cut(of_topic, piece_bytes(self._learner))
-            while piece := await self._bodies.offload(size, next, pieces, None):
+            for piece in cut(run, piece_bytes(self._learner)):
                 if self._over.done():
                     return
                 await self._until_learning()
@@ -214,17 +215,17 @@ class Flow:
 
     async def _give(self, piece: Sequence[Lines], taker: Taker) -> None:
         """Give a piece to the learner, when it is parsed and there is room."""
-        size = sum(len(lines.data) for lines in piece)
+        size = sum(lines.size for lines in piece)
         taken = await self._bodies.offload(size, taker.take, piece)
         if taken.is_too_large:
             chunks = [lines.chunk for lines in piece]
             if len(chunks) > 1:
                 for chunk in chunks:
-                    await self._give([lines_of(chunk)], taker)
+                    await self._give([Lines(chunk)], taker)
                 return
             if len(chunks[0].values) > 1:
                 for chunk in halves(chunks[0]):
-                    await self._give([lines_of(chunk)], taker)
+                    await self._give([Lines(chunk)], taker)
                 return
             taken = taker.refuse(piece, TOO_LARGE)
         if taken.refusals:

@@ -203,6 +203,12 @@ class TopicsInStep:
             topic.reader.resume()
 
     @property
+    def heard_at(self) -> float | None:
+        """When brokers have answered last of each topic, in seconds since 1970; None: they have not yet."""
+        heard = [topic.reader.heard_at for topic in self._topics]
+        return min((at for at in heard if at is not None), default=None) if None not in heard else None
+
+    @property
     def is_up(self) -> bool:
         """Whether brokers answer."""
         return all(topic.reader.is_up for topic in self._topics)

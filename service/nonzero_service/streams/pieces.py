@@ -3,26 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 
 from nonzero_service.kafka.records import Chunk
 
-END: Final = ord(b"\n")
+END: Final = ord("\n")
 
 CACHED: Final = 1 << 16
 """So many bytes, compared, are still in a core's cache when they are counted."""
 
 
-class Lines(NamedTuple):
-    """The messages of a chunk as lines."""
+class Lines:
+    """The messages of a chunk as lines, which are put together where they are asked for: rarely on the loop.
 
-    chunk: Chunk
-    data: bytes
-    """All their lines, each with its end."""
-    number: int
-    """How many there are."""
+    A message holds one or more lines, and its last one may lack its end. One of no bytes is an empty line.
+
+    Parameters
+    ----------
+    chunk
+        The messages.
+    """
+
+    def __init__(self, chunk: Chunk) -> None:
+        self.chunk = chunk
+        self.values: Sequence[bytes] = chunk.values  # type: ignore[assignment]
+        """What the messages hold, but for tombstones."""
+        self.size = len(chunk.values)
+        """How many bytes the lines have, but for ends that messages have already."""
+        try:
+            self.size += sum(map(len, self.values))
+        except TypeError:  # tombstones are rare: to look for them first would cost each message
+            self.values = values_of(chunk)
+            self.size = len(self.values) + sum(map(len, self.values))
+
+    @cached_property
+    def number(self) -> int:
+        """How many lines they are."""
+        return line_ends_in(self.data)
+
+    @property
+    def data(self) -> bytes:
+        """All lines, each with its end."""
+        return joined(ended(self.values))
+
+    def beginning(self, most: int) -> bytes:
+        """Return the beginning of their lines, at least one message."""
+        number = 1 + most * len(self.values) // max(self.size, 1)
+        return joined(self.values[:number])[:most]
 
 
 def values_of(chunk: Chunk) -> list[bytes]:
@@ -30,27 +60,19 @@ def values_of(chunk: Chunk) -> list[bytes]:
     return [value for value in chunk.values if value is not None]
 
 
-def tombstones_in(chunk: Chunk) -> int:
-    """Return how many messages of a chunk have no value."""
-    return chunk.values.count(None)
+def joined(values: Sequence[bytes]) -> bytes:
+    """Return messages as lines; the last one of each lacks its end."""
+    return b"\n".join([*values, b""]) if values else b""
 
 
-def lines_of(chunk: Chunk) -> Lines:
-    """Return the messages of a chunk as lines.
+def ended(values: Sequence[bytes]) -> list[bytes]:
+    """Return messages without the end of their last line, where they have it."""
+    return [value.removesuffix(b"\n") for value in values]
 
-    A message holds one or more lines, and its last one may lack its end. One of no bytes is an empty line.
-    """
-    values: Sequence[bytes] = chunk.values  # type: ignore[assignment]
-    try:
-        data = b"\n".join([*values, b""]) if values else b""
-    except TypeError:  # tombstones are rare: to look for them first would cost each message
-        values = values_of(chunk)
-        data = b"\n".join([*values, b""]) if values else b""
-    number = line_ends_in(data)
-    if number != len(values) and any(value.endswith(b"\n") for value in values):
-        data = b"\n".join([*(value.removesuffix(b"\n") for value in values), b""])
-        number = line_ends_in(data)
-    return Lines(chunk, data, number)
+
+def halves(chunk: Chunk) -> tuple[Chunk, Chunk]:
+    """Cut a chunk of several messages in two."""
+    return parted(chunk, len(chunk.values) // 2)
 
 
 def line_ends_in(data: bytes) -> int:
@@ -59,11 +81,6 @@ def line_ends_in(data: bytes) -> int:
     return sum(
         int(np.count_nonzero(found[place : place + CACHED] == END)) for place in range(0, len(data), CACHED)
     )
-
-
-def halves(chunk: Chunk) -> tuple[Chunk, Chunk]:
-    """Cut a chunk of several messages in two."""
-    return parted(chunk, len(chunk.values) // 2)
 
 
 def parted(chunk: Chunk, place: int) -> tuple[Chunk, Chunk]:
@@ -85,33 +102,23 @@ def parted(chunk: Chunk, place: int) -> tuple[Chunk, Chunk]:
     )
 
 
-def size_of(chunk: Chunk) -> int:
-    """Return how many bytes the messages of a chunk come to as lines, but for ends that some have already."""
-    try:
-        return sum(map(len, chunk.values)) + len(chunk.values)  # type: ignore[arg-type]
-    except TypeError:
-        values = values_of(chunk)
-        return sum(map(len, values)) + len(values)
-
-
 def cut(chunks: Iterable[Chunk], most: int) -> Iterator[list[Lines]]:
     """Yield chunks in pieces of about `most` bytes at most; a message that is longer is one of its own.
 
-    Messages are copied when they are in a piece, and once: each step takes time by its own piece.
+    No message is copied for it: that is done where a piece is parsed.
     """
     piece: list[Lines] = []
     size = 0
     waiting = list(chunks)[::-1]
     while waiting:
-        chunk = waiting.pop()
-        more = size_of(chunk)
-        if more > most and len(chunk.values) > 1:
-            waiting += reversed(halves(chunk))
+        lines = Lines(waiting.pop())
+        if lines.size > most and len(lines.chunk.values) > 1:
+            waiting += reversed(halves(lines.chunk))
             continue
-        if piece and size + more > most:
+        if piece and size + lines.size > most:
             yield piece
             piece, size = [], 0
-        piece.append(lines_of(chunk))
-        size += more
+        piece.append(lines)
+        size += lines.size
     if piece:
         yield piece

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -12,7 +12,7 @@ from nonzero import Batch, FormatError, LineError, Schema, formats
 from nonzero.formats import Parsed
 from nonzero.formats.json_bodies import parse_body, read_bodies
 from nonzero_service.kafka.records import Chunk
-from nonzero_service.streams.pieces import Lines, values_of
+from nonzero_service.streams.pieces import Lines, ended, joined, values_of
 
 
 class Refusal(NamedTuple):
@@ -61,13 +61,36 @@ class LineReader:
         assert reader is not None  # noqa: S101 - the settings name no other format
         self._reader = reader
         self._lines = 0
+        self._plain = True  # each message was one line without its end
 
     def read(self, piece: Sequence[Lines]) -> Parsed:
         """Return what a piece holds."""
-        parsed = self._reader.feed(*(lines.data for lines in piece))
-        before, self._lines = self._lines, self._lines + parsed.lines_read
-        errors = tuple(LineError(line - before, reason) for line, reason in parsed.errors)
-        return parsed._replace(lines=parsed.lines - before, errors=errors)
+        parts: list[Parsed] = []
+        before = 0
+        # Chunk by chunk: what was put together is still in the processor's own memory when it is parsed.
+        for lines in piece:
+            parts.append(self._read(lines, before))
+            before += lines.number
+        return Parsed.concatenate(parts)
+
+    def _read(self, lines: Lines, before: int) -> Parsed:
+        """Return what a chunk holds, which stands behind so many lines."""
+        values = lines.values if self._plain else ended(lines.values)
+        parsed = self._fed(values, before)
+        if self._plain and parsed.lines_read != len(values):
+            # To look for an end in each message is a good part of what it costs to read one of one line.
+            self._plain = False
+            if (without := ended(values)) != values:
+                parsed = self._fed(without, before)
+        lines.number = parsed.lines_read
+        return parsed
+
+    def _fed(self, values: Sequence[bytes], before: int) -> Parsed:
+        parsed = self._reader.feed(joined(values))
+        by = before - self._lines  # the reader goes on counting
+        self._lines += parsed.lines_read
+        errors = tuple(LineError(line + by, reason) for line, reason in parsed.errors)
+        return parsed._replace(lines=parsed.lines + by, errors=errors)
 
     def whole(self, parsed: Parsed) -> Parsed:
         """Return all: each line stands for itself."""
@@ -96,7 +119,7 @@ class JsonReader:
 
     def read(self, piece: Sequence[Lines]) -> Parsed:
         """Return what a piece holds; each message is a line."""
-        values = [value for lines in piece for value in values_of(lines.chunk)]
+        values = [*chain.from_iterable(lines.values for lines in piece)]
         parsed = read_bodies(values, self._schema)
         return parsed if len(parsed.batch) == len(values) else self._with_others(values, parsed)
 
@@ -135,7 +158,7 @@ class JsonReader:
 
     def count(self, lines: Lines) -> int:
         """Return how many messages of a chunk have a value."""
-        return len(values_of(lines.chunk))
+        return len(lines.values)
 
     def sizes(self, chunk: Chunk) -> Sequence[int]:
         """Return 1 for each message."""

@@ -31,7 +31,7 @@ from nonzero_service.settings.source_url import SourceUrl
 from nonzero_service.streams.event_time import EventTime
 from nonzero_service.streams.flow import Flow, KeepsPoison, ReadsTopics
 from nonzero_service.streams.refusals import RefusedLines
-from nonzero_service.streams.state import SourceState, Standing
+from nonzero_service.streams.state import SourceState
 from nonzero_service.streams.taking import Taker
 from nonzero_service.streams.totals import Totals
 from nonzero_service.writer.origins import PartitionRead, Position, partitions_of
@@ -105,7 +105,7 @@ class TopicSource:
         self._reader: ReadsTopics | None = None
         self._flow: Flow | None = None
         self._closing = asyncio.Event()
-        self._said: str | None = None  # why it could not be read, where the log has that
+        self._said: set[str] = set()  # why it could not be read since it last was, where the log has that
         self._log = structlog.get_logger("source").bind(model=served.name, source=str(url))
         incidentally(self._log.info, "learning from topics", topics=url.topics)
         self._task = asyncio.create_task(self._run())
@@ -115,6 +115,11 @@ class TopicSource:
         """Whether its topics can be read, or could be if learning were not paused."""
         reads = self.state.standing in ("reading", "paused")
         return reads and self._reader is not None and self._reader.is_up
+
+    @property
+    def heard_at(self) -> float | None:
+        """When brokers have answered what reads now, in seconds since 1970; None: they have not yet."""
+        return None if self._reader is None else self._reader.heard_at
 
     @property
     def partitions(self) -> Sequence[PartitionRead]:
@@ -155,21 +160,27 @@ class TopicSource:
             await self._poison.close()
         self._task.cancel()  # it waits for a broker; what is with the learner is waited for all the same
         await asyncio.wait((self._task,))
+        self.refusals.say()
 
     async def _run(self) -> None:
         """Read and learn until it is closed, or something fails for good."""
         wait = AGAIN_SECONDS
         while not self._closing.is_set():
-            begun = self.totals.messages
+            begun, begun_at = self.totals.messages, time.monotonic()
             try:
                 await self._read_on()
             except ENDS as error:  # it is closed next, and begun where the model is written
                 self.state.stand("waiting", described(error))
             except FOR_GOOD as error:
-                self._failed(error, "stopped")
+                self.state.failures += 1
+                self.state.stand("stopped", described(error))
+                self._say(error, "the source has stopped")
                 return
             except Exception as error:  # noqa: BLE001 - whatever it is, the journal knows where to begin again
-                self._failed(error, "waiting")
+                went_well = self.heard_at is not None and time.monotonic() > begun_at + LATER_SECONDS
+                again = not went_well and self.totals.messages == begun
+                self.state.fail(described(error), again=again)
+                self._say(error, "the source cannot be read; it is tried again")
             if self.totals.messages > begun:
                 wait = AGAIN_SECONDS
             await self._rest(wait)
@@ -205,21 +216,16 @@ class TopicSource:
 
     def _came(self) -> None:
         """Take note that topics are read, and learned from: a disk that is full lets them be read alone."""
-        if self._said is not None:
-            self._said = None
+        if self._said:
+            self._said.clear()
             incidentally(self._log.info, "the source is read again")
 
-    def _failed(self, error: Exception, standing: Standing) -> None:
-        """Take note of why nothing is read; say it once."""
-        self.state.failures += 1
+    def _say(self, error: Exception, event: str) -> None:
+        """Say why nothing is read, each reason once until something is read."""
         reason = described(error)
-        self.state.stand(standing, reason)
-        if reason == self._said:
+        if reason in self._said:
             return
-        self._said = reason
-        event = "the source cannot be read; it is tried again"
-        if standing == "stopped":
-            event = "the source has stopped"
+        self._said.add(reason)
         known = isinstance(error, NonzeroError | OSError)
         incidentally(self._log.error, event, reason=reason, exc_info=None if known else error)
 

@@ -24,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from nonzero_service.errors import ChannelError, WriterLostError
 from nonzero_service.http.accounting import Accounting
-from nonzero_service.http.guard import MAY_NOT_TEACH
+from nonzero_service.http.guard import MAY_NOT_SEE_MESSAGES, MAY_NOT_TEACH
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.problems import Problem
 from nonzero_service.workers import request_messages as messages
@@ -36,7 +36,8 @@ MAX_IDLE: Final = 64
 """Connections kept for later."""
 
 TOLD: Final = (
-    "method", "path", "raw_path", "query_string", "http_version", "scheme", "headers", MAY_NOT_TEACH,
+    "method", "path", "raw_path", "query_string", "http_version", "scheme", "headers",
+    MAY_NOT_TEACH, MAY_NOT_SEE_MESSAGES,
 )  # fmt: skip
 """What the writer is told of a request's scope."""
 

@@ -101,3 +101,27 @@ def test_a_file_of_a_store_is_read_alike(object_store: ObjectStore, monkeypatch:
     for first in range(0, len(VW), 333):
         parts += read(LineRange(source, first, min(first + 333, len(VW))), "vw", b"")
     check_same(parts, VW, "vw")
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["here", "in a store"])
+def test_a_range_is_handed_over_alike_whether_its_beginning_was_known_or_found(
+    tmp_path: Path, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch, stored: bool
+) -> None:
+    """Who goes on within a range counts what was handed over of it, and knows by then where it begins."""
+    for name in ("_BLOCK", "_ASKED"):
+        monkeypatch.setattr(ranges, name, 50)
+    path = tmp_path / "log.vw"
+    path.write_bytes(VW)
+    source = Source(object_store.put("log.vw", VW) if stored else path)
+    several = 0
+    for first in range(1, len(VW) - 1, 37):
+        last = min(first + 333, len(VW))
+        found = LineRange(source, first, last)
+        parts = [(part.lines_read, body([part])) for part in read(found, "vw", b"") if len(part.batch)]
+        assert found.start is not None
+        known = LineRange(source, found.start, last, exact=True)
+        assert [
+            (part.lines_read, body([part])) for part in read(known, "vw", b"") if len(part.batch)
+        ] == parts
+        several += len(parts) > 2
+    assert several > 10

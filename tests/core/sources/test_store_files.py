@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import os
 import subprocess
 import sys
@@ -234,8 +235,30 @@ def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
     with pytest.raises(StoreError, match=r"s3://logs/day\.txt: the store did not answer"):
         Source("s3://logs/day.txt")
-    with pytest.raises(StoreError, match=r"http://127\.0\.0\.1:1/day\.txt: the store did not answer"):
+    said = r"http://127\.0\.0\.1:1/day\.txt: the store did not answer \(ClientConnectorError\)"
+    with pytest.raises(StoreError, match=said):  # no FileNotFoundError, which fsspec makes of it
         Source("http://127.0.0.1:1/day.txt?token=secret")
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        (
+            "AWS_ENDPOINT_URL_S3",
+            "127.0.0.1:9000",
+            "what AWS_ENDPOINT_URL_S3 names is no URL; give one such as",
+        ),
+        ("AWS_PROFILE", "nobody", "the profile that AWS_PROFILE names is not in the files of credentials"),
+    ],
+)
+def test_a_setting_of_the_store_that_is_wrong_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(StoreError) as caught:
+        Source("s3://logs/day.txt")
+    assert str(caught.value).startswith(f"s3://logs/day.txt: {said}")
 
 
 @pytest.mark.usefixtures("stored")
@@ -263,4 +286,12 @@ def test_other_stores(url: str, said: str) -> None:
 def test_a_missing_extra_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fsspec.core", None)
     with pytest.raises(StoreError, match=r"s3://logs/day.txt .*: pip install 'nonzero-ctr\[files\]'"):
+        Source("s3://logs/day.txt")
+
+
+def test_a_part_of_the_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = importlib.import_module("fsspec.registry")._registry
+    monkeypatch.delitem(known, "s3", raising=False)  # what was imported before is found there
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(StoreError, match=r"day.txt needs s3fs, .*: pip install 'nonzero-ctr\[files\]'"):
         Source("s3://logs/day.txt")

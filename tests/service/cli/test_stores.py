@@ -100,6 +100,7 @@ def test_a_pattern_names_stored_files_by_their_numbers(object_store: ObjectStore
     for bad, said in (
         (f"{object_store.url}/day=*/*.csv", "no file fits"),
         (f"{object_store.url}/day=1", "is a folder; give its files, such as"),
+        (object_store.url, f"{object_store.url} is a bucket; give its files, such as '{object_store.url}/*."),
         ("s3://no-such-bucket/*.csv", "no file fits s3://no-such-bucket/*.csv"),
     ):
         done = nonzero_here("train", bad)

@@ -29,7 +29,7 @@ def test_default_exists(client: httpx.Client) -> None:
     assert "default" in [one["model"] for one in client.get("/v1/models").json()["models"]]
     state = client.get("/v1/models/default").json()
     known = {"model", "settings", "sequence", "bytes", "created", "follows", "followers"}
-    assert state.keys() == known | {"learning", "mixture", "late_labels", "replica"}
+    assert state.keys() == known | {"learning", "mixture", "late_labels", "replica", "topics"}
     assert state["settings"]["bits"] == 18
     assert len(state["settings"]["lanes"]) == 8
     assert state["bytes"] == LogisticRegression(18).nbytes

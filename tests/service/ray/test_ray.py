@@ -268,6 +268,10 @@ def test_what_cannot_be_reached_or_read_is_told(
     done = nonzero_here("train", logs / "log.vw", "--ray=127.0.0.1:1")
     assert done.returncode == 1
     assert "--ray 127.0.0.1:1: no cluster can be reached: [Errno 111] Connection refused" in done.stderr
+    done = nonzero_here("train", logs / "log.vw", "--ray=head")
+    assert done.returncode == 1
+    said = "--ray head: no cluster can be reached: Invalid address format: head; give HOST:PORT of its head"
+    assert said in done.stderr
     monkeypatch.setitem(sys.modules, "ray", None)
     done = nonzero_here("train", logs / "log.vw", "--ray=local")
     assert done.returncode == 1

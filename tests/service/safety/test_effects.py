@@ -58,7 +58,13 @@ class Guarded(Clocked):
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """Two processes, so that a worker answers too."""
-    running = Guarded(tmp_path_factory.mktemp("guarded"), negatives="at_end", workers=2, log_level="debug")
+    running = Guarded(
+        tmp_path_factory.mktemp("guarded"),
+        negatives="at_end",
+        workers=2,
+        log_level="debug",
+        source="kafka://127.0.0.1:1/nobody-answers?model=fed",
+    )
     yield running.until_ready()
     assert running.stop() == 0
     assert not running.failures()
@@ -306,6 +312,12 @@ def resumes(client: httpx.Client, scope: str) -> bool:
     return asks(client, scope, ("POST", f"{MODEL}/resume"), ("POST", f"{MODEL}/resume?discard=true"))
 
 
+def reads_refusals(client: httpx.Client, scope: str) -> bool:
+    answer = client.get("/v1/models/fed/source", headers=bearer(scope))
+    assert answer.status_code == 200, answer.text  # how far it is everybody may know
+    return answer.json()["refusals"] is not None
+
+
 def manages(client: httpx.Client, scope: str) -> bool:
     path = f"/v1/models/made-for-{scope}"
     return asks(client, scope, ("PUT", path), ("POST", f"{path}/remedy"), ("DELETE", path))
@@ -326,6 +338,7 @@ PROBES: dict[str, Callable[[Any, str], bool]] = {
     "labels a prediction, whoever made it": labels_others,
     "gives weights to what is learned, up to `max_weight`": gives_weights,
     "shows names of fields and values, for diagnosis and slices": shows_names,
+    "reads which lines of [topics](kafka.md) were refused, and why": reads_refusals,
     "resumes learning after a pause, or discards what was held": resumes,
     "makes, mends and deletes models": manages,
     "takes and downloads snapshots": saves,

@@ -42,6 +42,7 @@ def chunk(partition: int, first: int, following: int, *values: bytes) -> Chunk:
 class Chunks:
     """A reader of chunks that are in memory, all at once."""
 
+    heard_at: float | None = 0.0
     is_up = True
 
     def __init__(self, chunks: Sequence[Chunk]) -> None:

@@ -45,6 +45,8 @@ class Records:
         The partition that comes behind the others.
     """
 
+    heard_at = 0.0
+
     def __init__(
         self,
         topic: str,

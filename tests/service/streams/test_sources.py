@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, TopicCollection, TopicPartition
 
-from kafka import QUIET, Broker
+from disks import fill
+from kafka import QUIET, USER, Broker
 from nonzero_service.models.verifying import verify
 from service.conftest import ServiceProcess, Start
 from waiting import until
@@ -213,6 +214,32 @@ def test_a_pause_stops_reading_until_somebody_ends_it(broker: Broker, start: Sta
         assert client.get("/v1/models/default").json()["sequence"] == 60_000
 
 
+def test_a_full_disk_is_said_once_however_often_it_is_tried(
+    broker: Broker, start: Start, small_disk: Path
+) -> None:
+    """What comes and cannot be written has not been read: the next try reads it again."""
+    topic = broker.topic()
+    address = f"kafka://{broker.address}/{topic}?format=vw"
+    running = start(small_disk / "data", source=address, bits=12, breaker="off").until_ready()
+    fill(small_disk / "filler")
+    broker.produce(topic, examples(5000))
+    until(lambda: failed(running) >= 3, lambda: source(running))
+    told = source(running)
+    assert (told["state"], "no space left" in told["reason"], told["messages"]) == ("waiting", True, 0)
+    assert len(running.lines("the source cannot be read; it is tried again")) == 1
+    assert running.lines("the source is read again") == []
+    (small_disk / "filler").unlink()
+    until_read(running, 5000)
+    until(lambda: len(running.lines("the source is read again")) == 1)
+    assert running.stop() == 0
+    assert verify(small_disk / "data/models/default", lambda *_: None).faults == []
+
+
+def failed(running: ServiceProcess) -> float:
+    """Return how often reading had to begin anew."""
+    return sum(lines_of(running, "nonzero_source_failures_total").values())
+
+
 def test_a_broker_that_is_away_is_waited_for(broker: Broker, start: Start) -> None:
     topic = broker.topic()
     broker.produce(topic, examples(100))
@@ -232,6 +259,29 @@ def test_a_topic_that_is_not_there_yet_is_waited_for(broker: Broker, start: Star
     broker.topic("to-come")
     broker.produce("to-come", examples(100))
     until_read(running, 100)
+
+
+def test_each_reason_is_said_once_however_often_it_is_met(
+    broker: Broker, start: Start, tmp_path: Path
+) -> None:
+    running = start(source=f"kafka://{broker.address}/no-one?labels=no-other").until_ready()
+    _until_failed(running, 5)
+    reasons = [line["reason"] for line in running.lines("the source cannot be read; it is tried again")]
+    assert 1 <= len(reasons) == len(set(reasons)) <= 2
+    assert running.stop() == 0
+    file = tmp_path / "client.properties"
+    login = f"sasl.mechanism=PLAIN\nsasl.username={USER}\nsasl.password=none of theirs\n"
+    file.write_text(f"security.protocol=SASL_PLAINTEXT\n{login}")
+    running = start(source=f"kafka://{broker.sasl}/no-one", source_config=str(file)).until_ready()
+    _until_failed(running, 3)
+    [line] = running.lines("the source cannot be read; it is tried again")
+    assert "do not let us in" in line["reason"]
+    assert running.lines("the client of Kafka complains; what it does is tried again") == []
+
+
+def _until_failed(running: ServiceProcess, times: int) -> None:
+    name = "nonzero_source_failures_total"
+    until(lambda: lines_of(running, name)['{model="default"}'] >= times, lambda: running.log)
 
 
 def test_a_model_that_is_deleted_is_read_for_no_more(broker: Broker, start: Start) -> None:

@@ -233,6 +233,9 @@ class ModelDetail(ModelState):
     mixture: MixtureWire
     late_labels: LateLabelsWire | None = Field(description="Null where no prediction had an id.")
     replica: ReplicaWire | None = Field(description="Null where the service that answers learns itself.")
+    topics: list[str] = Field(
+        description="Topics of Kafka that it learns from beside requests: its source tells more."
+    )
 
 
 class ModelList(Wire):

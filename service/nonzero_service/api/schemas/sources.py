@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -69,4 +69,7 @@ class SourceWire(Wire):
     lag_seconds: float | None = Field(description="Of the partition that is furthest behind.")
     event_time: EventTimeWire | None = Field(description="Null of a topic of examples.")
     partitions: list[SourcePartitionWire]
-    refusals: list[RefusalWire] = Field(max_length=100, description="The newest lines that were refused.")
+    refusals: Annotated[list[RefusalWire], Field(max_length=100)] | None = Field(
+        description="The newest lines that were refused. Null where the token is not for `update`: a reason "
+        "may repeat what stands in a message."
+    )

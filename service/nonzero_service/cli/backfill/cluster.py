@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import signal
 import socket
@@ -119,8 +120,11 @@ def _knock(address: str) -> None:
 
 
 def _unreached(address: str, error: Exception) -> RayError:
+    reason = re.split(r"\.(?:\s|$)", str(error), maxsplit=1)[
+        0
+    ]  # what follows names options of Ray's commands
     return RayError(
-        f"--ray {address}: no cluster can be reached: {error}; give HOST:PORT of its head, auto on a "
+        f"--ray {address}: no cluster can be reached: {reason}; give HOST:PORT of its head, auto on a "
         "machine of it, or local"
     )
 
