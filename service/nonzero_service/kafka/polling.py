@@ -145,6 +145,7 @@ class Poller:
             reading = readings[partition] = self._reading(*partition, start)
             if not from_start:
                 begun.append(self._splitter.moved(*self._place(reading), start, -1))
+                reading.begun = True
             reading.high_watermark, reading.last_stable = ends[partition].offset, latest
         self._assign(readings)
         if begun:  # otherwise a stop before the first record would begin at another end

@@ -191,6 +191,26 @@ def test_what_retention_took_before_the_first_record_was_read_is_not_missed(brok
     assert not any(chunk.lost for chunk in found.chunks)
 
 
+def test_what_is_gone_behind_the_end_where_it_was_begun_is_missed(broker: Broker) -> None:
+    """The journal says already that it is read from there: whoever goes on elsewhere does not follow that."""
+    topic = broker.topic()
+    broker.produce(topic, [b"old"] * 3)
+    producer = broker.producer(transactional_id=topic)
+    producer.init_transactions()
+    producer.begin_transaction()
+
+    async def collect() -> None:
+        async with reader_of(broker, topic, start="latest", lost="skip") as found:
+            assert [chunk[3:5] for chunk in await found.take()] == [(3, 3)]
+            broker.produce(topic, [b"held"] * 5, producer=producer)  # nothing may be read of it yet
+            broker.delete_records(topic, 6)
+            producer.commit_transaction()
+            assert await found.records(2) == [(0, 6, b"held"), (0, 7, b"held")]
+            assert [chunk.lost[:2] for chunk in found.chunks if chunk.lost] == [(3, 6)]
+
+    asyncio.run(collect())
+
+
 def test_a_log_that_was_cut_is_refused(broker: Broker) -> None:
     """As by an unclean election: a replica that had less leads, and then takes others at those offsets."""
     topic = broker.topic(flush_messages=1)
