@@ -18,6 +18,8 @@ from confluent_kafka import Consumer, TopicPartition
 from kafka import QUIET, Broker
 from nonzero_service.errors import ClosedError
 from nonzero_service.kafka.errors import TopicMissingError
+from nonzero_service.kafka.polling import MOST_RECORDS
+from nonzero_service.kafka.records import RECORD_BYTES
 from service.kafka.collecting import Collected, reader_of, records_of
 from waiting import until, until_in_loop
 
@@ -198,6 +200,19 @@ def test_a_group_of_the_same_name_does_not_concern_it(broker: Broker) -> None:
                     broker.produce(topic, [b"%d" % number], partition=number % 2)
                 records = await found.records(4)
             assert sorted(value or b"" for *_, value in records) == [b"0", b"1", b"2", b"3"]
+
+    asyncio.run(read())
+
+
+def test_records_that_hold_nothing_take_room_too(broker: Broker) -> None:
+    topic = broker.topic()
+    broker.produce(topic, [None, b""] * 5000)
+
+    async def read() -> None:
+        async with reader_of(broker, topic, most_bytes=1000 * RECORD_BYTES) as found:
+            await until_in_loop(lambda: not found.reader._backlog._has_room())
+            assert sum(len(chunk.values) for chunk in await found.take()) < 1000 + MOST_RECORDS
+            assert len(await found.records(10_000)) == 10_000
 
     asyncio.run(read())
 
