@@ -8,8 +8,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,8 @@ MESSAGES = 3200
 LEARNED = MESSAGES // SIZE * SIZE
 
 
+CLIENT = Path(__file__).parents[2] / "client"
+
 MAIN = "org.apache.kafka.connect.cli.ConnectStandalone"
 
 CONNECT = "KAFKA_CONNECT"
@@ -39,6 +42,11 @@ CONNECT = "KAFKA_CONNECT"
 def learned_in(service: ServiceProcess, model: str = "default") -> int:
     with service.client() as client:
         return int(client.get(f"/v1/models/{model}").json()["sequence"])
+
+
+def has_learned(service: ServiceProcess, examples: int, programs: Sequence[subprocess.Popen[bytes]]) -> bool:
+    assert not any(process.poll() for process in programs)
+    return learned_in(service) >= examples
 
 
 @pytest.fixture
@@ -65,9 +73,10 @@ def test_the_consumer_learns_each_message_once(
         # A member that the group knows by name is let in at once when it begins again.
         named = program.replace('"group.id"', f'"group.instance.id": "{name}", "group.id"')
         (tmp_path / f"{name}.py").write_text(named)
+    ours = os.environ | {"PYTHONPATH": str(CLIENT)}  # which a checkout does not install
     for learned, names in ((1500, "a"), (3500, "ab"), (2 * LEARNED, "ab")):
-        programs = [subprocess.Popen([sys.executable, tmp_path / f"{name}.py"]) for name in names]
-        until(lambda service=service, learned=learned: learned_in(service) >= learned)  # type: ignore[misc]
+        programs = [subprocess.Popen([sys.executable, tmp_path / f"{name}.py"], env=ours) for name in names]
+        until(partial(has_learned, service, learned, programs))
         for process in programs:
             process.kill()
             process.wait()

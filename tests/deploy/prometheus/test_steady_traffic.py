@@ -27,6 +27,9 @@ OF_SOURCES = {
 }
 """What a service without a source does not tell."""
 
+OF_SNAPSHOT_STORES = {"nonzero_snapshot_store_failures_total"}
+"""What a service that copies no snapshots does not tell."""
+
 OF_SEVERAL_NODES = {
     "nonzero_leader_info",
     "nonzero_replica_lag_seconds",
@@ -57,7 +60,7 @@ def test_steady_traffic_raises_none(serve: Start, scrapes: Scrape) -> None:
     assert service.stop() == 0
     fires(seen, {}, state=".*")
     fires(seen.slower(6), {}, state=".*")
-    assert unscraped(seen) == OF_SEVERAL_NODES | OF_SOURCES | {
+    assert unscraped(seen) == OF_SEVERAL_NODES | OF_SOURCES | OF_SNAPSHOT_STORES | {
         "nonzero_rejected_lines_total",
         "nonzero_schema_conflicts_total",
         "nonzero_schema_unseen",
@@ -99,7 +102,7 @@ def test_slips_where_little_comes_raise_none(serve: Start, scrapes: Scrape, tmp_
         assert seen.client.get("/v1/models", headers=nobody).status_code == 401
         seen.take(30)
     fires(seen, {}, state=".*")
-    assert unscraped(seen) <= OF_SEVERAL_NODES | OF_SOURCES | {
+    assert unscraped(seen) <= OF_SEVERAL_NODES | OF_SOURCES | OF_SNAPSHOT_STORES | {
         "nonzero_challenger_failed",
         "nonzero_schema_unseen",
         "nonzero_model_recent_calibration",

@@ -265,6 +265,7 @@ def test_what_cannot_be_reached_or_read_is_told(
     assert done.returncode == 2
     assert "run the command on a machine of the cluster, with --ray auto" in done.stderr
     monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.shutdown", lambda: None)  # of the cluster that other tests need
     done = nonzero_here("train", logs / "log.vw", "--ray=127.0.0.1:1")
     assert done.returncode == 1
     assert "--ray 127.0.0.1:1: no cluster can be reached: [Errno 111] Connection refused" in done.stderr
