@@ -63,8 +63,11 @@ class EventTime:
         self._next: dict[tuple[str, int], int] = {}
         self._in_flight: set[asyncio.Future[Applied]] = set()
         self._failed = False
-        self._ended_ms = self._told_ms = self.watermark.ms or 0
-        self._entered = 0
+        self._told_ms = self.watermark.ms or 0
+        # What has ended before a start no row says where they were learned from at once: it ends again before
+        # anything is read, and not when event time passes, which a partition may keep from it.
+        self._ended_ms = 0
+        self._entered = self._impressions.pending + AT_ONCE * len(self._impressions.segments)  # a turn each
 
     @property
     def now_ms(self) -> int:
@@ -98,6 +101,8 @@ class EventTime:
         impressions
             How many it has.
         """
+        if not self._ended_ms and self.watermark.ms:
+            self._end_windows(self.watermark.ms)
         reached = self.watermark.advance()
         future = give(origin._replace(watermark_ms=reached))
         self._in_flight.add(future)
@@ -172,6 +177,8 @@ class EventTime:
         if reached - self._ended_ms < self._impressions.rules.attribution_ms // STEPS:
             return
         self._ended_ms, turns = reached, 1 + self._entered // AT_ONCE
+        if self._impressions.rules.negatives == "at_once":
+            turns *= 2  # in one those have their turn that have waited for a click; in the next windows end
         self._entered %= AT_ONCE
         for _ in range(turns):
             try:

@@ -5,24 +5,33 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from nonzero import LogisticRegression
+from nonzero import Batch, LogisticRegression
+from nonzero.batches.ids import Ids
+from nonzero_service.impressions.hashes import hashes_of
 from nonzero_service.impressions.rules import Rules
+from nonzero_service.impressions.states import CLICKS, ImpressionState
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.impressions.waiting_labels import WaitingLabel
 from nonzero_service.journal.errors import DiskFullError
 from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.kafka.records import Chunk, Lag
+from nonzero_service.models.impression_opening import open_impressions
 from nonzero_service.streams import in_step
 from nonzero_service.streams.event_time import BEAT_MS, EventTime, times_by_line
 from nonzero_service.streams.in_step import TopicsInStep
 from nonzero_service.writer.learner import ModelLearner
+from nonzero_service.writer.origins import Origin
 from nonzero_service.writer.threads import WriterThreads
+from nonzero_service.writer.work import StreamState
+from service.impressions.journalled import impress
+from service.streams.test_joining import CORRECTION_MS, WINDOW_MS, Traffic
 
 MINUTE = 60_000
 BEGAN = 1_700_000_000_000
@@ -295,3 +304,60 @@ def test_each_line_has_the_time_of_its_message() -> None:
     lines = np.array([1, 2, 4, 5, 6], np.int64)
     assert times_by_line(times, [[2, 1], [3]], lines).tolist() == [10, 10, 30, 30, 30]
     assert times_by_line([], [], lines[:0]).tolist() == []
+
+
+@pytest.mark.parametrize("step", [1, 20])
+def test_windows_that_had_ended_before_a_start_have_ended_after_it(tmp_path: Path, step: int) -> None:
+    """No row says so where impressions were learned from at once, and event time may not pass for a while."""
+    traffic = Traffic.of(1000, 2)
+    began = traffic.shown[0][0]
+
+    def pieces(records: Sequence[tuple[int, str]]) -> dict[int, list[tuple[int, str]]]:
+        found: dict[int, list[tuple[int, str]]] = {}
+        for at, name in records:
+            found.setdefault((at - began) // (step * MINUTE), []).append((at, name))
+        return found
+
+    async def learned(first: int, last: int) -> ImpressionStore:
+        with closing(SqliteJournal(tmp_path)) as rows, closing(WriterThreads()) as threads:
+            rules = Rules(WINDOW_MS, CORRECTION_MS, negatives="at_once")
+            store = open_impressions("default", rows, rules, watermark_ms=first * step * MINUTE + began)
+            model = LogisticRegression(bits=4)
+            learner = ModelLearner(model, rows, 1 << 20, fail, threads, impressions=store)
+            event_time, stream = EventTime(learner, store), StreamState()
+            if first:
+                event_time.watermark.of(("clicks", 1))  # of which nothing comes
+
+            def show(names: Sequence[str], times: Any, origin: Origin) -> Any:
+                n = len(names)
+                batch = Batch(np.arange(n + 1), np.arange(n) % 16, None, None, None, None, list(names))
+                made = impress(batch, np.full(n, 0.1, np.float32), began).predictions
+                return learner.impress(made, waits=True, stream=stream, origin=origin, times=times)
+
+            def click(names: Sequence[str], times: Any, origin: Origin) -> Any:
+                return learner.label(names, [1] * len(names), stream, origin=origin, times=times)
+
+            given: list[Any] = []
+            shown, clicks = pieces(traffic.shown), pieces(traffic.clicks)
+            for number in sorted(number for number in shown.keys() | clicks.keys() if first <= number < last):
+                for topic, give, of_topic in ("shown", show, shown), ("clicks", click, clicks):
+                    if number in of_topic:
+                        ats, names = zip(*of_topic[number], strict=True)
+                        times = np.array(ats, np.int64)
+                        event_time.watermark.of((topic, 0)).read(times, event_time.now_ms)
+                        event_time.limits[topic] = ats[-1]
+                        count = len(names) * (topic == "shown")
+                        given.append(event_time.give(partial(give, names, times), Origin(()), count))
+            await asyncio.gather(*given)
+            await learner.close()
+            return store
+
+    asyncio.run(learned(0, 600 // step))
+    store = asyncio.run(learned(600 // step, 4000 // step))
+    names = [name for _, name in traffic.shown]
+    numbers = store.segments.find(hashes_of(Ids.of(names), np.arange(len(names))))
+    states = store.segments.states(numbers).tolist()
+    found = {name for name, state in zip(names, states, strict=True) if ImpressionState(state) in CLICKS}
+    ended = {name for at, name in traffic.shown if at + WINDOW_MS < began + 600 * MINUTE}
+    assert ended & found == ended & traffic.clicked
+    assert store.counts["gone"] > 0
