@@ -37,7 +37,7 @@ RECORD_BYTES: Final = 100
 """What a record takes beside what it holds."""
 
 
-class _Kept(NamedTuple):
+class _KeptChunk(NamedTuple):
     """A chunk that is kept back, and what is asked of it each time: to look at its records costs more."""
 
     chunk: Chunk
@@ -48,7 +48,7 @@ class _Kept(NamedTuple):
     """The greatest of them."""
 
     @classmethod
-    def of(cls, chunk: Chunk) -> _Kept:
+    def of(cls, chunk: Chunk) -> _KeptChunk:
         """Look at a chunk."""
         size = sum(len(value or b"") for value in chunk.values) + RECORD_BYTES * len(chunk.values)
         if not chunk.times.size:
@@ -62,7 +62,7 @@ class _Kept(NamedTuple):
         times = self.chunk.times[(self.chunk.times >= 0) & (self.chunk.times <= latest_ms)]
         return int(times.min()) if times.size else None
 
-    def cut(self, limit_ms: int, latest_ms: int) -> tuple[Chunk | None, _Kept | None]:
+    def cut(self, limit_ms: int, latest_ms: int) -> tuple[Chunk | None, _KeptChunk | None]:
         """Cut it behind its last record of a time; one that is not to be believed is of any time."""
         chunk = self.chunk
         if not chunk.values or self.most_ms <= limit_ms:
@@ -76,7 +76,7 @@ class _Kept(NamedTuple):
         if not place:
             return None, self
         before, after = parted(chunk, place)
-        return before, _Kept.of(after)
+        return before, _KeptChunk.of(after)
 
 
 class _Topic:
@@ -85,7 +85,7 @@ class _Topic:
     def __init__(self, name: str, reader: ReadsTopics) -> None:
         self.name = name
         self.reader = reader
-        self.kept: list[_Kept] = []
+        self.kept: list[_KeptChunk] = []
         self._reading: asyncio.Task[list[Chunk]] | None = None
         self._size = 0
 
@@ -106,7 +106,7 @@ class _Topic:
         """Take what was read."""
         if self._reading is not None and self._reading.done():
             reading, self._reading = self._reading, None
-            came = [_Kept.of(chunk) for chunk in reading.result()]
+            came = [_KeptChunk.of(chunk) for chunk in reading.result()]
             self.kept += came
             self._size += sum(one.size for one in came)
 
@@ -116,7 +116,7 @@ class _Topic:
         What is recorded after `latest_ms` cannot be right, and is passed over.
         """
         given: list[Chunk] = []
-        kept: list[_Kept] = []
+        kept: list[_KeptChunk] = []
         shut: set[int] = set()
         for one in self.kept:
             partition = one.chunk.partition
