@@ -131,8 +131,7 @@ class ClickTaker:
 
     def refuse(self, piece: Sequence[Lines], reason: str) -> ClicksTaken:
         """Refuse the one message of a piece."""
-        chunk = piece[0].chunk
-        refusal = Refusal(chunk.topic, chunk.partition, int(chunk.offsets[0]), 1, reason)
+        refusal = Refusal.of_first(piece[0].chunk, reason)
         nothing = self.take([])
         return nothing._replace(piece=piece, examples=[0], refused=[1], refusals=[refusal])
 

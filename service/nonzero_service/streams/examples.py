@@ -80,8 +80,7 @@ class ExampleTaker:
 
     def refuse(self, piece: Sequence[Lines], reason: str) -> ExamplesTaken:
         """Refuse the one message of a piece."""
-        chunk = piece[0].chunk
-        refusal = Refusal(chunk.topic, chunk.partition, int(chunk.offsets[0]), 1, reason)
+        refusal = Refusal.of_first(piece[0].chunk, reason)
         return ExamplesTaken(self._served.learner, Batch.empty(), [0], [1], [refusal])
 
     def _reader_of(self, piece: Sequence[Lines]) -> MessageReader:

@@ -25,6 +25,11 @@ class Refusal(NamedTuple):
     """Which line of the message, from 1; 1 where it is read as a whole."""
     reason: str
 
+    @classmethod
+    def of_first(cls, chunk: Chunk, reason: str) -> Refusal:
+        """Return why the first message of a chunk is refused as a whole."""
+        return cls(chunk.topic, chunk.partition, int(chunk.offsets[0]), 1, reason)
+
 
 class MessageReader(Protocol):
     """Reads pieces, one after another; on one thread at a time."""
