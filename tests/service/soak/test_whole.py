@@ -20,6 +20,7 @@ from playwright.sync_api import Browser
 
 from kafka import Broker, kafka
 from nodes import Node, Nodes
+from nonzero import AdaGrad, LogisticRegression
 from plain_http import client_of
 from postgres import Cluster
 from reporting import Figure
@@ -28,7 +29,7 @@ from service.cluster.shared_rows import SharedRows
 from service.page.conftest import browser as browser
 from service.streams.faults import Fed, service_killed
 from service.streams.sending import POISON, Producers
-from topic_books import Books, Held, held_in, learned_of, shared_rows
+from topic_books import Books, Held, held_in, learned_of, local_rows, shared_rows
 from waiting import until
 
 FAULT_SECONDS = 60.0
@@ -38,7 +39,11 @@ RATE = 250
 POISONED = 97
 """One of so many messages cannot be read."""
 
-SETTINGS: Mapping[str, Any] = {"bits": 21, "breaker": "off", "journal_retention": "all"}
+BITS = 21
+
+SETTINGS: Mapping[str, Any] = {"bits": BITS, "breaker": "on", "journal_retention": "all"}
+
+CHALLENGER: Mapping[str, Any] = {"follows": "default", "learning_rate": 0.3}
 
 
 class Whole(NamedTuple):
@@ -160,8 +165,16 @@ def check(books: Books, held: Held) -> tuple[str, int, int]:
     examples, refused = (sum(getattr(run, what) for run in books.runs) for what in ("examples", "refused"))
     assert (examples, refused) == (len(good), len(taken) - len(good))
     assert len(taken) == sum(map(len, held.values()))
-    assert books.times_learned(1 << 21).max() == 1
+    assert books.times_learned(1 << BITS).max() == 1
     return learned_of(books.settings, good), examples, refused
+
+
+def digest_of_challenger(alone: Fed, place: Path) -> str:
+    """Return the digest of the challenger's model, saved now."""
+    with alone.process.client() as client:
+        client.post("/v1/models/b/snapshots").raise_for_status()
+        place.write_bytes(client.get("/v1/models/b/snapshots/latest").raise_for_status().content)
+    return LogisticRegression.load(place).digest()
 
 
 @pytest.mark.soak
@@ -176,9 +189,7 @@ def test_the_whole(
         source = f"kafka://{broker.address}/{topic}"
         alone = Fed(tmp_path / "alone", broker, topic, **SETTINGS)
         with alone.process.client() as client:
-            client.put(
-                "/v1/models/b", json={"follows": "default", "interactions": ["a*b"]}
-            ).raise_for_status()
+            client.put("/v1/models/b", json=CHALLENGER).raise_for_status()
         with Nodes(tmp_path, breakable, "xy", source=source, **SETTINGS) as nodes:
             whole = Whole(broker, breakable, nodes.until_ready(), alone)
             page = browser.new_page()
@@ -213,9 +224,13 @@ def test_the_whole(
             kept = {node: kept_by(node) for node in [*followers, writer]}
             folded = rows.fold({position for position, _ in kept.values()})
             rows.close()
-        with alone.process.client() as client:
-            challenger = client.get("/v1/models/b").json()["sequence"]
-        alone.check_books(1 << 21, POISON)
+        until(lambda: alone.learned("b") == examples)
+        challenger = digest_of_challenger(alone, tmp_path / "challenger")
+        alone.check_books(1 << BITS, POISON)
+    own = Books.of(local_rows(alone.data_dir / "models/default"))
+    model = LogisticRegression(BITS, AdaGrad(CHALLENGER["learning_rate"]))
+    for batch in own.batches:
+        model.learn(batch)
     for node, (position, found) in kept.items():
         assert found == folded[position].digest, node
     assert folded[max(folded)].digest == digest
@@ -226,7 +241,8 @@ def test_the_whole(
         "the messages of the topic are what was learned and what was refused; equal digests, to the bit",
         f"{sum(done.values())} faults of {len(done)} kinds; {messages:,} messages: {examples:,} learned, "
         f"{refused:,} refused, none twice, none lost ({of_aborted}); the "
-        "nodes, the fold of their rows, and the messages learned in the journal's order are equal",
+        "nodes, the fold of their rows, and the messages learned in the journal's order are equal; so are the "
+        "challenger and what learns its champion's rows",
     )
-    assert challenger == examples
+    assert challenger == model.digest()
     assert not complaints

@@ -65,11 +65,11 @@ class Fed:
         for life in self.lives:
             life.kill()
 
-    def learned(self) -> int:
-        """Return how many examples it has learned from; -1 where it does not say."""
+    def learned(self, model: str = "default") -> int:
+        """Return how many examples a model of it has learned from; -1 where it does not say."""
         try:
             with self.process.client() as client:
-                return int(client.get("/v1/models/default").raise_for_status().json()["sequence"])
+                return int(client.get(f"/v1/models/{model}").raise_for_status().json()["sequence"])
         except httpx.HTTPError:
             return -1
 
