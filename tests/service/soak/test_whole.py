@@ -147,12 +147,23 @@ def sequence_of(node: Node) -> int:
         return -1
 
 
+def source_of(url: str) -> object:
+    """Return what a service says of what it reads, or why it does not."""
+    try:
+        with client_of(url, timeout=2.0) as client:
+            model = client.get("/v1/models/default").json()
+            return model["learning"], client.get("/v1/models/default/source").json()
+    except httpx.HTTPError as error:
+        return repr(error)
+
+
 def until_learning(whole: Whole) -> None:
     """Wait until all nodes, and the service alone, have learned more than they had."""
     whole.nodes.until_ready()
+    urls = [*(node.url for node in whole.nodes), f"http://127.0.0.1:{whole.alone.process.port}"]
     for learned in (*((lambda node=node: sequence_of(node)) for node in whole.nodes), whole.alone.learned):
         begun = until(lambda learned=learned: learned() + 1)  # type: ignore[misc]
-        until(lambda learned=learned, begun=begun: learned() >= begun)  # type: ignore[misc]
+        until(lambda learned=learned, begun=begun: learned() >= begun, lambda: [*map(source_of, urls)])  # type: ignore[misc]
 
 
 def check(books: Books, held: Held) -> tuple[str, int, int]:
@@ -241,8 +252,8 @@ def test_the_whole(
         "the messages of the topic are what was learned and what was refused; equal digests, to the bit",
         f"{sum(done.values())} faults of {len(done)} kinds; {messages:,} messages: {examples:,} learned, "
         f"{refused:,} refused, none twice, none lost ({of_aborted}); the "
-        "nodes, the fold of their rows, and the messages learned in the journal's order are equal; so are the "
-        "challenger and what learns its champion's rows",
+        "nodes, the fold of their rows, and the messages learned in the journal's order are equal; so are "
+        "the challenger and what learns its champion's rows",
     )
     assert challenger == model.digest()
     assert not complaints
