@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,8 @@ LOOK_SECONDS: Final = 0.05
 START_SECONDS: Final = 3.0
 LATENCY_RATE: Final = 5_000
 MOST_SECONDS: Final = 600
+FIELDS: Final = 39
+PREDICTION_PAUSE: Final = 0.005
 
 UNDISTURBED: Final[dict[str, Any]] = NEVER_PAUSED | {"snapshot_bytes": 1 << 40, "snapshot_seconds": 1e9}
 """Settings under which nothing but what is measured goes on."""
@@ -223,6 +225,52 @@ def latencies(broker: Broker, log: ClickLog, seconds: float) -> list[float]:
     return found
 
 
+def predictions(port: int, going: Callable[[], bool]) -> list[float]:
+    """Return how long predictions of one example took, one after another, while something goes on."""
+    found: list[float] = []
+    body = json.dumps({"features": {f"f{k}": f"v{k}" for k in range(FIELDS)}})
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        while going():
+            begun = time.perf_counter()
+            connection.request("POST", f"{DEFAULT}/predict", body, {"content-type": "application/json"})
+            with connection.getresponse() as answer:
+                answer.read()
+            found.append(time.perf_counter() - begun)
+            time.sleep(PREDICTION_PAUSE)
+    return found
+
+
+def beside_a_backlog(broker: Broker, log: ClickLog) -> tuple[list[float], list[float]]:
+    """Return the seconds of predictions of a service with nothing to do, and of one that reads a backlog."""
+    topic = filled(broker, log.vw, "vw", 1)
+    broker.stop_signal()
+    with serving(source=f"kafka://{broker.address}/{topic.name}?format=vw", **UNDISTURBED) as server:
+        end = time.perf_counter() + START_SECONDS
+        idle = predictions(server.port, lambda: time.perf_counter() < end)
+        broker.cont()
+        with closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
+            while not sequence_of(connection):
+                time.sleep(LOOK_SECONDS)
+            learned = threading.Event()
+
+            def look() -> None:
+                while sequence_of(connection) < topic.examples:
+                    time.sleep(LOOK_SECONDS)
+                learned.set()
+
+            looking = threading.Thread(target=look)
+            looking.start()
+            busy = predictions(server.port, lambda: not learned.is_set())
+            looking.join()
+    broker.delete_topic(topic.name)
+    return idle, busy
+
+
+def quantiles(seconds: list[float]) -> str:
+    p50, p99 = (1000 * float(np.quantile(seconds, q)) for q in (0.5, 0.99))
+    return f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, of {len(seconds)} predictions"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.kafka", description=__doc__)
     parser.add_argument("--examples", type=int, default=500_000, help="how many examples a topic has")
@@ -249,11 +297,15 @@ def main() -> None:
             )
         if chosen.only in "latency":
             found = latencies(broker, log, chosen.seconds)
-            p50, p99 = (1000 * float(np.quantile(found, q)) for q in (0.5, 0.99))
             notes.append(
-                f"from produce to a prediction that knows it, {LATENCY_RATE:,} messages a second: p50 "
-                f"{p50:.1f} ms, p99 {p99:.1f} ms, of {len(found)} predictions; aim: p99 below 250 ms"
+                f"from produce to a prediction that knows it, {LATENCY_RATE:,} messages a second: "
+                f"{quantiles(found)}; aim: p99 below 250 ms"
             )
+        if chosen.only in "backlog":
+            for what, found in zip(
+                ("nothing to do", "a backlog"), beside_a_backlog(broker, log), strict=True
+            ):
+                notes.append(f"predictions of one example beside {what}: {quantiles(found)}")
     console.print(table_of(outcomes, {}))
     for note in notes:
         console.print(note)
