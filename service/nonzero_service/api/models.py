@@ -45,7 +45,7 @@ async def read_model(model: ModelName, service: CurrentService) -> schemas.Model
     """Read a model's settings, how much it has learned, and whether it learns now."""
     served = service.models.readable(model)
     late_labels = None
-    if isinstance(served, ServedModel) and served.attribution.impressions.next_number:
+    if isinstance(served, ServedModel) and served.attribution.impressions.segments.next_number:
         late_labels = _late_labels(served.attribution)
     return schemas.ModelDetail(
         **_state(served).model_dump(),
@@ -86,7 +86,7 @@ async def read_metrics(model: ModelName, service: CurrentService) -> schemas.Met
     answered, slices = None, {}
     if isinstance(served, ServedModel):  # a challenger answers nobody's impressions
         attribution = served.attribution
-        if attribution.impressions.next_number:
+        if attribution.impressions.segments.next_number:
             answered = await service.bodies.aside(attribution.served)
         slices = {field: [one.described() for one in found] for field, found in served.slices.all().items()}
     return schemas.MetricsWire.model_validate(

@@ -92,7 +92,8 @@ class ServiceMetrics(Counts):
         """Return everything in Prometheus' text format; that takes milliseconds, and any thread may ask."""
         models = self._models.all()
         self._recent.look([one.model for one in models])
-        self._answered.look([one.attribution for one in models if one.attribution.impressions.next_number])
+        attributions = [one.attribution for one in models]
+        self._answered.look([one for one in attributions if one.impressions.segments.next_number])
         with self._telling:
             return b"".join([generate_latest(self), *self._of_models(models)])
 

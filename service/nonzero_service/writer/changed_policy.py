@@ -8,6 +8,7 @@ beginning from what the rows said before: what was learned at once is a negative
 from __future__ import annotations
 
 from nonzero import LogisticRegression
+from nonzero_service.impressions.replaying import settle
 from nonzero_service.impressions.states import ImpressionState
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.errors import StorageError
@@ -46,7 +47,7 @@ def rejoiner_after(model: LogisticRegression, row: JournalRow, reader: JournalRo
     store = made.store
     tell_of_impressions(store, reader, _fail, row.position)
     store.waiting_labels.clear()  # they come as rows when they are joined
-    store.settle(row.time_ms if store.watermark_ms is None else store.watermark_ms, 0)
+    settle(store, row.time_ms if store.watermark_ms is None else store.watermark_ms, 0)
     for segment in store.segments:
         states = segment.states[: segment.used]
         states[states == ImpressionState.LEARNED] = ImpressionState.EXPIRED

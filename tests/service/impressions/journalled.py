@@ -64,7 +64,7 @@ class JournalledImpressions:
         self.store: ImpressionStore = open_impressions(
             "tried", self.journal, self.rules, watermark_ms=self.watermark_ms
         )
-        self.store.ends_from_ms = 0
+        self.store.windows.ends_from_ms = 0
         self.preparer = Preparer(self.store, EventClock(lambda: self.now_ms, self.store).now_ms)
 
     def restart(self) -> None:

@@ -238,7 +238,7 @@ def test_a_group_that_the_journal_refuses_leaves_all_as_it_was(topics: Topics) -
     topics.store.undo()
     assert topics.store.watermark_ms == BEGAN
     assert len(topics.store.waiting_labels) == 2
-    assert topics.store.next_number == 0
+    assert topics.store.segments.next_number == 0
     topics.read(topics.shown("a", at_ms=BEGAN))
     assert topics.store.counts["joined"] == 1
 

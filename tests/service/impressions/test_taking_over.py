@@ -73,12 +73,12 @@ def folded(model: JournalledImpressions) -> LogisticRegression:
 def check_restart(model: JournalledImpressions) -> None:
     """Make the index of the rows again: all is as it was, as far as it is of use."""
     store = model.store
-    numbers = np.arange(store.segments[0].first, store.next_number)
-    live = store.next_number, store.rules, store.segments.states(numbers).tolist()
+    numbers = np.arange(store.segments[0].first, store.segments.next_number)
+    live = store.segments.next_number, store.rules, store.segments.states(numbers).tolist()
     model.restart()
     assert not any(len(one.batch) for one in model.end_all(model.now_ms))
     store = model.store
-    assert (store.next_number, store.rules, store.segments.states(numbers).tolist()) == live
+    assert (store.segments.next_number, store.rules, store.segments.states(numbers).tolist()) == live
 
 
 @pytest.mark.sampled(2)
@@ -109,7 +109,7 @@ def test_it_goes_on_as_a_model_that_always_had_the_policy(
     found, expected = folded(model), folded_alone(other.journal)
     assert found.examples == expected.examples > 200
     assert found.digest() == expected.digest()
-    numbers = np.arange(model.store.segments[0].first, model.store.next_number)
+    numbers = np.arange(model.store.segments[0].first, model.store.segments.next_number)
     assert (model.store.segments.states(numbers) == other.store.segments.states(numbers)).all()
 
 
@@ -118,7 +118,7 @@ def test_impressions_from_before_it_began_wait_or_are_passed_by(memory_path: Pat
     whole = stream.steps
     stream.steps = whole[:60]
     model = stream.send(memory_path / "promoted", "at_once")
-    began, first = model.journal.position, model.store.next_number
+    began, first = model.journal.position, model.store.segments.next_number
     stream.steps = whole[60:64]  # no longer than a window
     stream.go_on(model)
     numbers = np.arange(first)
@@ -164,7 +164,7 @@ def test_who_learned_when_its_champion_did_goes_on_by_its_new_policy(
     other = stream.send(memory_path / "other", policy)
     position = promote(model, policy=None)
     store = other.store
-    states = store.segments.states(np.arange(store.next_number))
+    states = store.segments.states(np.arange(store.segments.next_number))
     store.segments.set(
         np.flatnonzero(states == ImpressionState.LEARNED), np.full(999, ImpressionState.EXPIRED)
     )
@@ -194,11 +194,11 @@ def test_a_challenger_that_has_seen_no_impression_has_all_of_them_wait(memory_pa
     stream = Stream(8, 40)
     model = stream.send(memory_path / "promoted", "at_once")
     promote(model, model.journal.position)
-    states = model.store.segments.states(np.arange(model.store.next_number))
-    assert model.store.ended < model.store.next_number
-    assert (states[model.store.ended :] != ImpressionState.LEARNED).all()
-    assert (states[model.store.ended :] != ImpressionState.PASSED).all()
-    assert (states[: model.store.ended] != ImpressionState.PENDING).all()
+    states = model.store.segments.states(np.arange(model.store.segments.next_number))
+    assert model.store.windows.ended < model.store.segments.next_number
+    assert (states[model.store.windows.ended :] != ImpressionState.LEARNED).all()
+    assert (states[model.store.windows.ended :] != ImpressionState.PASSED).all()
+    assert (states[: model.store.windows.ended] != ImpressionState.PENDING).all()
 
 
 def test_damaged_ones_stay_so(memory_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_none_at_all(memory_path: Path) -> None:
     model = JournalledImpressions(memory_path / "m", Rules(ATTRIBUTION, CORRECTION))
     promote(model)
     assert model.store.rules.negatives == "window"
-    assert model.store.ended == 0
+    assert model.store.windows.ended == 0
 
 
 def test_rows_of_version_1_are_read(memory_path: Path) -> None:

@@ -206,13 +206,14 @@ def test_impressions_and_labels_have_origins_too(tmp_path: Path, negatives: str,
         for refused in (wrong, late):
             with pytest.raises(OriginError):
                 await refused
-        assert served.attribution.impressions.next_number == 4  # nothing is noted of what was refused
+        # Nothing is noted of what was refused.
+        assert served.attribution.impressions.segments.next_number == 4
         assert positions(learner) == {0: 5, 1: 2}
 
     async def again(served: ServedModel, _: Models) -> None:
         assert positions(served.learner) == {0: 5, 1: 2}
         assert watermark_of(served.model.notes) == 1003
-        assert served.attribution.impressions.next_number == 4
+        assert served.attribution.impressions.segments.next_number == 4
 
     living(use)
     living(again)

@@ -294,7 +294,7 @@ def test_who_begins_in_a_pause_learns_all_that_came_in_it(
 def test_a_clock_that_is_set_back_takes_windows_with_it(memory_path: Path) -> None:
     """What was predicted by a clock that was ahead is learned from no later than what comes after it."""
     model = Stream(5, 30).send(memory_path / "champion", "at_once")
-    made, ahead = model.store.next_number, 10**9
+    made, ahead = model.store.segments.next_number, 10**9
     stream = Stream(6, 1)
     stream.steps = [
         (START + ahead, features(np.random.default_rng(1), 3, ["x", "y", "z"]), np.ones(3, np.float32))
@@ -306,7 +306,7 @@ def test_a_clock_that_is_set_back_takes_windows_with_it(memory_path: Path) -> No
     plain = [Batch([0, 1], [n], labels=[0]) for n in range(30)]
     stream.steps = [(model.now_ms + 5_000 * n, batch, None) for n, batch in enumerate(plain, 1)]
     stream.go_on(model)
-    assert model.store.next_number == made + 3
+    assert model.store.segments.next_number == made + 3
     assert follow(model.journal).examples >= made + 3 + len(plain)
 
 
