@@ -391,8 +391,7 @@ def test_a_model_that_is_removed_while_a_node_starts(
 
             async def removed() -> None:
                 await a.delete("other")
-                assert a._term is not None
-                await asyncio.to_thread(a._shared_by_all.catalogue.sweep, a._term)
+                await asyncio.to_thread(a.catalogue.sweep, a._term.required())
 
             def before(where: Any, name: str, model_of: Callable[..., int]) -> None:
                 really = getattr(where, name)
