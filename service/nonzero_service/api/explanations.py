@@ -28,7 +28,7 @@ class Explain:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        served = self.service.models.readable(scope["path_params"]["model"])
+        served = self.service.models.get_readable(scope["path_params"]["model"])
         content = content_of(scope)
         check_query(scope, ())
         model = served.model  # once: a promotion may come in between

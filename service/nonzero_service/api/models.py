@@ -38,12 +38,12 @@ LEARNS: Final = schemas.LearningWire(paused=False, since=None, reason=None, held
 async def list_models(service: CurrentService) -> schemas.ModelList:
     """List all models, by name."""
     service.models.check_ready()
-    return schemas.ModelList(models=[_state(served) for served in service.models.everyone()])
+    return schemas.ModelList(models=[_state(served) for served in service.models.all_readable()])
 
 
 async def read_model(model: ModelName, service: CurrentService) -> schemas.ModelDetail:
     """Read a model's settings, how much it has learned, and whether it learns now."""
-    served = service.models.readable(model)
+    served = service.models.get_readable(model)
     late_labels = None
     if isinstance(served, ServedModel) and served.attribution.impressions.segments.next_number:
         late_labels = _late_labels(served.attribution)
@@ -80,7 +80,7 @@ async def delete_model(model: ModelName, service: CurrentService) -> None:
 
 async def read_metrics(model: ModelName, service: CurrentService) -> schemas.MetricsWire:
     """Read how good the predictions were, each made just before its example was learned from."""
-    served = service.models.readable(model)
+    served = service.models.get_readable(model)
     read = served.model
     metrics = await service.bodies.aside(read.metrics)
     answered, slices = None, {}
@@ -104,7 +104,7 @@ async def read_metrics(model: ModelName, service: CurrentService) -> schemas.Met
 
 async def diagnose(model: ModelName, service: CurrentService) -> schemas.Diagnosis:
     """Say whether the model and each field is learning, converged, starved, idle or unknown, and why."""
-    served = service.models.readable(model)
+    served = service.models.get_readable(model)
     found = await served.learner.run(
         lambda: served.model.diagnose(served.names.all(), served.parts.journal.time_ms)
     )
@@ -231,7 +231,7 @@ async def _make(
         "attribution_seconds": wanted.attribution_seconds,
         "correction_seconds": wanted.correction_seconds,
     }
-    there = service.models.find_any(name)
+    there = service.models.find_readable(name)
     if there is not None:
         differences = [
             f"{key} is {getattr(there.config, key)!r}, not {value!r}"
@@ -244,7 +244,7 @@ async def _make(
         raise Problem(409, f"there is a model named {name!r} already: its {', its '.join(differences)}")
     own |= {"schema": wanted.said, "namespace_separator": wanted.namespace_separator}
     if wanted.follows is not None:
-        if service.models.find_any(wanted.follows) is None:
+        if service.models.find_readable(wanted.follows) is None:
             raise Problem(
                 409, f"follows: there is no model named {wanted.follows!r}; GET /v1/models lists them"
             )

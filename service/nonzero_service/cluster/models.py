@@ -28,19 +28,18 @@ from nonzero_service.cluster.writing_term import WritingTerm
 from nonzero_service.errors import ChallengerError, NotReadyError, NotWritingError, UnknownModelError
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.errors import FencedError, JournalUnreachableError, StorageError
-from nonzero_service.journal.files import ensure_directory
-from nonzero_service.journal.lock import DirectoryLock
 from nonzero_service.journal.postgres.catalogue import CatalogueModel
 from nonzero_service.logs import described
 from nonzero_service.models.beginning import Begin
 from nonzero_service.models.challenger import Challenger
 from nonzero_service.models.challenger_files import ChallengerPlace
 from nonzero_service.models.common import Common
-from nonzero_service.models.data_directory import look
+from nonzero_service.models.each import each
 from nonzero_service.models.handing_over import save_in_hand
 from nonzero_service.models.model_config import ModelConfig, NewModelSettings
 from nonzero_service.models.promoting import Promoted
-from nonzero_service.models.registry import DEFAULT, LEAST, Models, each
+from nonzero_service.models.registry import DEFAULT, Models
+from nonzero_service.models.saving import LEAST
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
 from nonzero_service.writer.following import Beginning, sequence_of
@@ -100,7 +99,7 @@ class ClusterModels(Models):
         self._log = structlog.get_logger("cluster")
 
     def get(self, name: str) -> ServedModel:
-        """Return a model by its name; see :meth:`Models.get`.
+        """Return a model by its name; see :meth:`ServedModels.get`.
 
         Raises
         ------
@@ -135,12 +134,7 @@ class ClusterModels(Models):
     async def _open(self) -> None:
         settings = self.settings
         self._loop = asyncio.get_running_loop()
-        ensure_directory(settings.data_dir)
-        self._lock = DirectoryLock(settings.data_dir)
-        found = look(settings.data_dir)
-        ensure_directory(self.folder.directory)
-        await asyncio.to_thread(self.folder.remove, found.unfinished)
-        await asyncio.to_thread(self._keep_private)
+        await self._enter()
         self._common = Common(settings, self._on_failure, self._stores.journals)
         for watch in self._watches:
             self._common.rounds.add(watch)

@@ -76,7 +76,7 @@ class Worker(Server):
         return Dispatcher(TABLE, way, self.counts, progress)
 
     def _sequence_of(self, name: str) -> int:
-        return sequence_of(self.models.readable(name).model)
+        return sequence_of(self.models.get_readable(name).model)
 
     # -- beginning and ending --------------------------------------------------------------------------
 

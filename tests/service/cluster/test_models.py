@@ -89,7 +89,7 @@ class Reading:
         batch = batch_of(1)
         while True:
             for node in self._some:
-                assert node.readable("default").model.predict(batch).size == 1
+                assert node.get_readable("default").model.predict(batch).size == 1
                 self.count += 1
             await asyncio.sleep(0.001)
 
