@@ -27,7 +27,7 @@ from nonzero_service.settings import Settings
 from nonzero_service.systemd import READY, tell_systemd
 from nonzero_service.warming import warm_up
 from nonzero_service.workers.pool import WorkerPool
-from nonzero_service.writer.following import sequence_of
+from nonzero_service.writer.sequences import sequence_of
 
 if TYPE_CHECKING:
     from nonzero_service.api.framework_app import FrameworkApp

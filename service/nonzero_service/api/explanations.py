@@ -15,7 +15,7 @@ from nonzero_service.bodies.json_bodies import features_of
 from nonzero_service.media_types import JSON
 from nonzero_service.problems import Problem
 from nonzero_service.service import Service
-from nonzero_service.writer.following import sequence_of
+from nonzero_service.writer.sequences import sequence_of
 
 PARTS: Final = ("value", "weight", "contribution", "learning_rate", "verdict")
 

@@ -28,8 +28,8 @@ from nonzero_service.problems import Problem
 from nonzero_service.schema_text import that_differs
 from nonzero_service.service import Service
 from nonzero_service.writer.entries import remedy_entry
-from nonzero_service.writer.following import sequence_by, sequence_of
 from nonzero_service.writer.pause import PauseState
+from nonzero_service.writer.sequences import sequence_by, sequence_of
 
 LEARNS: Final = schemas.LearningWire(paused=False, since=None, reason=None, held=0)
 """Most models are so: a list of 1,000 has one of it."""
@@ -185,14 +185,14 @@ def _topics(service: Service, served: ServedModel | Challenger) -> list[str]:
 
 
 def _state(served: ServedModel | Challenger) -> schemas.ModelState:
-    model, following = served.model, served.config.following
+    model, origin = served.model, served.config.origin
     return schemas.ModelState(
         model=served.name,
         settings={**model.settings, **served.config.labelling},
         sequence=sequence_of(model),
         bytes=model.nbytes,
         created=served.config.created,
-        follows=None if following is None else following.champion,
+        follows=None if origin is None else origin.champion,
         followers=[]
         if isinstance(served, Challenger)
         else [one.name for one in served.dependents.challengers],
@@ -238,7 +238,7 @@ async def _make(
             for key, value in own.items()
             if value is not None and getattr(there.config, key) != value
         ]
-        differences += _other_fields(there.model.schema, wanted) + _other_following(there.config, wanted)
+        differences += _other_fields(there.model.schema, wanted) + _other_origin(there.config, wanted)
         if not differences:
             return there, False
         raise Problem(409, f"there is a model named {name!r} already: its {', its '.join(differences)}")
@@ -253,13 +253,13 @@ async def _make(
     return await service.models.create(name, **own), True
 
 
-def _other_following(stored: ModelConfig, wanted: schemas.NewModel) -> list[str]:
+def _other_origin(stored: ModelConfig, wanted: schemas.NewModel) -> list[str]:
     """Return what is wanted of whom it follows and is not as a model has it."""
-    following = stored.following
-    follows = None if following is None else following.champion
+    origin = stored.origin
+    follows = None if origin is None else origin.champion
     found = [] if wanted.follows == follows else [f"follows is {follows!r}, not {wanted.follows!r}"]
-    if following is not None and wanted.start not in (None, following.start):
-        found.append(f"start is {following.start!r}, not {wanted.start!r}")
+    if origin is not None and wanted.start not in (None, origin.start):
+        found.append(f"start is {origin.start!r}, not {wanted.start!r}")
     return found
 
 

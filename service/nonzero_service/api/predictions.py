@@ -33,7 +33,7 @@ from nonzero_service.metrics.counts import Counts
 from nonzero_service.models.names import Looker
 from nonzero_service.problems import Problem
 from nonzero_service.service import Findable, Keeper, Predictable, ServiceParts
-from nonzero_service.writer.following import sequence_of
+from nonzero_service.writer.sequences import sequence_of
 from nonzero_service.writer.teachable import heavy, named, teachable
 
 

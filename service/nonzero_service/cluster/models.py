@@ -42,7 +42,8 @@ from nonzero_service.models.registry import DEFAULT, Models
 from nonzero_service.models.saving import LEAST
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
-from nonzero_service.writer.following import Beginning, sequence_of
+from nonzero_service.writer.challenger_origin import Beginning
+from nonzero_service.writer.sequences import sequence_of
 
 
 class ClusterModels(Models):

@@ -36,7 +36,7 @@ from nonzero_service.logs import failure
 from nonzero_service.models.metrics import ServiceMetrics
 from nonzero_service.settings import Settings
 from nonzero_service.workers.forward_server import ForwardServer
-from nonzero_service.writer.following import sequence_of
+from nonzero_service.writer.sequences import sequence_of
 
 AGAIN_SECONDS: Final = 1.0
 """So long after the database could not be reached it is tried again."""

@@ -32,7 +32,7 @@ from nonzero_service.history.points import POINT, Point, Totals, point_of, share
 from nonzero_service.history.watching import ShiftWatch
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.chain import JournalRow
-from nonzero_service.writer.following import sequence_of
+from nonzero_service.writer.sequences import sequence_of
 
 SECOND: Final = 1000
 SECONDS: Final = 900

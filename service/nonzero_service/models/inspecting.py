@@ -61,13 +61,13 @@ def inspect_model(directory: Path) -> Inspected:
     config = config_of(directory)
     snapshots = snapshots_in(directory / "snapshots")
     newest = newest_readable(snapshots, FileNotFoundError)  # a service may just now have removed it
-    following = config.following
-    with JournalReader(directory if following is None else directory.parent / following.champion) as reader:
+    origin = config.origin
+    with JournalReader(directory if origin is None else directory.parent / origin.champion) as reader:
         base, tip = reader.base, reader.tip
         opening = next(reader.read(1), None) if base.position == 0 else None
         paused = _pause(reader)
-        sources = _sources(reader, newest) if following is None else ()
-        pending = 0 if following is not None else pending_in(reader, own_rules(config))
+        sources = _sources(reader, newest) if origin is None else ()
+        pending = 0 if origin is not None else pending_in(reader, own_rules(config))
     return Inspected(
         base.position + 1,
         tip.position,
@@ -75,7 +75,7 @@ def inspect_model(directory: Path) -> Inspected:
         datetime.fromtimestamp(tip.time_ms / 1000, UTC),
         [snapshot.position for snapshot in snapshots],
         sorted(path.name for path in (directory / "snapshots").glob("*.damaged")),
-        _settings_of(opening) if following is None else following.settings,
+        _settings_of(opening) if origin is None else origin.settings,
         config.labelling,
         paused,
         sources,

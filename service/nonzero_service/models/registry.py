@@ -54,7 +54,7 @@ from nonzero_service.models.saving import save_all
 from nonzero_service.models.served import Feed, ServedModel
 from nonzero_service.models.served_models import ServedModels
 from nonzero_service.settings import Settings
-from nonzero_service.writer.following import Beginning
+from nonzero_service.writer.challenger_origin import Beginning
 
 DEFAULT: Final = "default"
 """The model that exists from the first start."""

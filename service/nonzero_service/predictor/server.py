@@ -32,7 +32,7 @@ from nonzero_service.workers import messages
 from nonzero_service.workers.channel import Channel, receive
 from nonzero_service.workers.forwarding import OF_PROCESSES, Forwarder
 from nonzero_service.workers.request_messages import KeepImpressions
-from nonzero_service.writer.following import sequence_of
+from nonzero_service.writer.sequences import sequence_of
 
 STANDARD_INPUT: Final = 0
 

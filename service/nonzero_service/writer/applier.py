@@ -19,9 +19,9 @@ from nonzero_service.logs import described
 from nonzero_service.turns import Turn, Turns
 from nonzero_service.writer.entries import held_examples
 from nonzero_service.writer.followers import Followers
-from nonzero_service.writer.following import sequence_of
 from nonzero_service.writer.origins import SOURCES_NOTE, noted_after
 from nonzero_service.writer.results import Results
+from nonzero_service.writer.sequences import sequence_of
 from nonzero_service.writer.work import (
     Change,
     CommittedGroup,

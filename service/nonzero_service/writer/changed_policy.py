@@ -13,10 +13,11 @@ from nonzero_service.impressions.states import ImpressionState
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.errors import StorageError
 from nonzero_service.journal.reader import JournalRows
+from nonzero_service.writer.challenger_origin import OwnPolicy
 from nonzero_service.writer.entries import promotion_of
-from nonzero_service.writer.following import REACHED, OwnPolicy, sequence_of
 from nonzero_service.writer.impression_rows import tell_of_impressions
 from nonzero_service.writer.rejoiner import Rejoiner
+from nonzero_service.writer.sequences import REACHED, sequence_of
 
 
 def rejoiner_after(model: LogisticRegression, row: JournalRow, reader: JournalRows) -> Rejoiner | None:

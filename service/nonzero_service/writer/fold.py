@@ -36,9 +36,10 @@ from nonzero_service.writer.entries import (
     resumption_of,
     start_of,
 )
-from nonzero_service.writer.following import BEFORE, REACHED, Promotion, sequence_of
 from nonzero_service.writer.origins import SOURCES_NOTE, note_source
 from nonzero_service.writer.pairing import PAIRING_NOTE
+from nonzero_service.writer.promotion import Promotion
+from nonzero_service.writer.sequences import BEFORE, REACHED, sequence_of
 
 Learned = Callable[[Batch, NDArray[np.float32]], object]
 """Told what was learned from, and what was predicted just before."""

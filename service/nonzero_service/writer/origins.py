@@ -225,11 +225,11 @@ def noted_after(noted: Notes | None, source: SourceBody) -> Notes:
         read = partitions.get(str(run.partition))
         if read is None:
             read = [run.first, -1, 0, 0, 0]
-        following = read[0]
-        while following != run.first and (skip := skips.pop((run.topic_id, run.partition, following), None)):
-            following = skip.next
-        if following != run.first:
-            raise OriginError(_broken(run, following))
+        reached = read[0]
+        while reached != run.first and (skip := skips.pop((run.topic_id, run.partition, reached), None)):
+            reached = skip.next
+        if reached != run.first:
+            raise OriginError(_broken(run, reached))
         partitions[str(run.partition)] = [
             run.next,
             read[1] if run.epoch < 0 else run.epoch,
@@ -321,13 +321,11 @@ def _later(one: int | None, other: int | None) -> int | None:
     return max((time for time in (one, other) if time is not None), default=None)
 
 
-def _broken(run: Run, following: int) -> str:
+def _broken(run: Run, reached: int) -> str:
     where = f"topic {run.topic!r} (id {run.topic_id}), partition {run.partition}"
-    if run.first > following:
-        return (
-            f"{where}: the offsets {following} to {run.first} are missing, before {run.first} to {run.next}"
-        )
-    return f"{where}: {run.first} to {run.next} were read, and what is before {following} was read already"
+    if run.first > reached:
+        return f"{where}: the offsets {reached} to {run.first} are missing, before {run.first} to {run.next}"
+    return f"{where}: {run.first} to {run.next} were read, and what is before {reached} was read already"
 
 
 _DECODER: Final = msgspec.json.Decoder(SourceBody)

@@ -34,12 +34,13 @@ from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.codec import decode_batch
 from nonzero_service.journal.errors import BodyError, JournalDamagedError
 from nonzero_service.journal.reader import JournalRows
+from nonzero_service.writer.challenger_origin import OwnPolicy
 from nonzero_service.writer.entries import resumption_of
 from nonzero_service.writer.fold import check_place
-from nonzero_service.writer.following import JOINING_NOTE, REACHED, OwnPolicy
-from nonzero_service.writer.kept_joining import KeptJoining
+from nonzero_service.writer.kept_joining import JOINING_NOTE, KeptJoining
 from nonzero_service.writer.origins import source_in
 from nonzero_service.writer.pairing import Pairing
+from nonzero_service.writer.sequences import REACHED
 
 AT_ONCE: Final = 1024
 """So many windows end at once."""
@@ -383,8 +384,8 @@ class Rejoiner:
             Where the rows cannot be read.
         """
         kept = KeptJoining.of(notes.get(JOINING_NOTE))
-        first, ended, following = kept.numbers
-        numbers = np.arange(first, following)
+        first, ended, stop = kept.numbers
+        numbers = np.arange(first, stop)
         states, foreseen = kept.arrays()
         store = self.store
         self._entered_ms = kept.floor_ms
@@ -394,10 +395,10 @@ class Rejoiner:
             if row.position >= kept.position:
                 self._enter(None, row)
         store.rules = replace(store.rules, negative_rate=kept.rate)
-        store.segments.next_number = following
+        store.segments.next_number = stop
         store.windows.ended, store.windows.ends_from_ms = ended, kept.ends_from_ms
         store.segments.set(numbers, states)
-        open_ = np.arange(ended, following)
+        open_ = np.arange(ended, stop)
         for segment, rows in store.segments.parts(open_):
             self._foreseen_in(segment)[open_[rows] - segment.first] = foreseen[rows]
         self._until, self._last_ms, self._in_grace = kept.until, kept.last_ms, kept.in_grace

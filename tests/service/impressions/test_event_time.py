@@ -18,7 +18,7 @@ from nonzero_service.impressions.rules import WAIT_MS, Negatives, Rules
 from nonzero_service.impressions.states import ImpressionState
 from nonzero_service.impressions.tailing import TailedImpressions
 from nonzero_service.journal.errors import BodyError
-from nonzero_service.writer.following import OwnPolicy
+from nonzero_service.writer.challenger_origin import OwnPolicy
 from nonzero_service.writer.impression_rows import READERS
 from nonzero_service.writer.origins import Origin, Run, source_in
 from nonzero_service.writer.preparing import Prepared

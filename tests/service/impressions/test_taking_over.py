@@ -22,9 +22,11 @@ from nonzero_service.journal.errors import BodyError
 from nonzero_service.models.challenger_files import fold_challenger, follow_row, rejoiner_of
 from nonzero_service.writer import fold
 from nonzero_service.writer import rejoiner as rejoining
+from nonzero_service.writer.challenger_origin import ChallengerOrigin, OwnPolicy
 from nonzero_service.writer.entries import promotion_entry, promotion_of
-from nonzero_service.writer.following import Following, OwnPolicy, Promotion, sequence_of
+from nonzero_service.writer.promotion import Promotion
 from nonzero_service.writer.rejoiner import Rejoiner
+from nonzero_service.writer.sequences import sequence_of
 from service.impressions.journalled import JournalledImpressions
 from service.writer.test_rejoiner import ATTRIBUTION, CORRECTION, WINDOW, Stream
 from service.writer.test_rejoiner import folded as folded_alone
@@ -33,15 +35,15 @@ SETTINGS = LogisticRegression(10, AdaGrad(0.2)).settings
 ONCE = (ImpressionState.CLICKED, ImpressionState.NEGATIVE, ImpressionState.EXPIRED)
 
 
-def follow(model: JournalledImpressions, after: int) -> tuple[Following, Rejoiner]:
+def follow(model: JournalledImpressions, after: int) -> tuple[ChallengerOrigin, Rejoiner]:
     """Let a challenger follow the rows after a position, up to the journal's end."""
     rows = list(model.journal.read())
     before = sum(row.count for row in rows[:after])
-    following = Following("tried", "1", "nothing", after, before, None, SETTINGS, WINDOW)
-    challenger, rejoiner = following.new_model(), Rejoiner(WINDOW, model.journal)
+    origin = ChallengerOrigin("tried", "1", "nothing", after, before, None, SETTINGS, WINDOW)
+    challenger, rejoiner = origin.new_model(), Rejoiner(WINDOW, model.journal)
     for row in rows[after:]:
         rejoiner.follow(challenger, row, challenger.learn_checked)
-    return following, rejoiner
+    return origin, rejoiner
 
 
 def promote(model: JournalledImpressions, after: int = 0, policy: OwnPolicy | None = WINDOW) -> int:
@@ -49,10 +51,10 @@ def promote(model: JournalledImpressions, after: int = 0, policy: OwnPolicy | No
 
     `policy` is that with which it was made: it may have come to another later.
     """
-    following, rejoiner = follow(model, after)
-    following = msgspec.structs.replace(following, policy=policy)
+    origin, rejoiner = follow(model, after)
+    origin = msgspec.structs.replace(origin, policy=policy)
     taken = taken_over(model.store, rejoiner.store, model.now_ms)
-    position = model.journal.append([promotion_entry(Promotion("b", following, {}, taken))])
+    position = model.journal.append([promotion_entry(Promotion("b", origin, {}, taken))])
     take_over(model.store, taken)
     return position
 
@@ -61,7 +63,7 @@ def folded(model: JournalledImpressions) -> LogisticRegression:
     """Return what a journal that holds a promotion makes of its model."""
 
     def find(promotion: Promotion, row: JournalRow, _: LogisticRegression) -> LogisticRegression:
-        return fold_challenger(model.directory / "none", promotion.following, model.journal, row.position - 1)
+        return fold_challenger(model.directory / "none", promotion.origin, model.journal, row.position - 1)
 
     found = LogisticRegression(9)
     for row in model.journal.read():
@@ -172,15 +174,15 @@ def test_who_learned_when_its_champion_did_goes_on_by_its_new_policy(
     stream.steps = whole[at:]
     stream.go_on(model)
     stream.go_on(other)
-    following = Following("tried", "2", "nothing", 0, 0, None, SETTINGS)
-    found, rejoiner = following.new_model(), None
+    origin = ChallengerOrigin("tried", "2", "nothing", 0, 0, None, SETTINGS)
+    found, rejoiner = origin.new_model(), None
     for row in model.journal.read():
         rejoiner = follow_row(found, row, model.journal, rejoiner)
         assert sequence_of(found) == row.next_sequence
         if row.position == position + 20:  # as a start does
             assert rejoiner is not None
             found.notes |= rejoiner.notes
-            rejoiner = rejoiner_of(following, model.journal, found)
+            rejoiner = rejoiner_of(origin, model.journal, found)
         assert (rejoiner is not None) == (row.position >= position)
     assert rejoiner is not None
     assert rejoiner.after is not None
@@ -216,8 +218,8 @@ def test_none_at_all(memory_path: Path) -> None:
 
 
 def test_rows_of_version_1_are_read(memory_path: Path) -> None:
-    following = Following("tried", "1", "nothing", 0, 0, None, SETTINGS)
-    entry = promotion_entry(Promotion("b", following, {}))
+    origin = ChallengerOrigin("tried", "1", "nothing", 0, 0, None, SETTINGS)
+    entry = promotion_entry(Promotion("b", origin, {}))
     assert entry.version == 1
     body = msgspec.json.decode(entry.body)
     del body["impressions"]

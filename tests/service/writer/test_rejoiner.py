@@ -27,10 +27,12 @@ from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.models.challenger_files import rejoiner_of
 from nonzero_service.writer import fold
 from nonzero_service.writer import rejoiner as rejoining
+from nonzero_service.writer.challenger_origin import ChallengerOrigin, OwnPolicy
 from nonzero_service.writer.entries import clock_entry, held_examples, joined_entry, resume_entry, trip_entry
-from nonzero_service.writer.following import BEFORE, JOINING_NOTE, REACHED, Following, OwnPolicy, sequence_of
+from nonzero_service.writer.kept_joining import JOINING_NOTE
 from nonzero_service.writer.pairing import ComparedSince, Pairing
 from nonzero_service.writer.rejoiner import Rejoiner
+from nonzero_service.writer.sequences import BEFORE, REACHED, sequence_of
 from service.impressions.journalled import JournalledImpressions, impress
 
 START = 2_000_000_000_000
@@ -277,15 +279,17 @@ def test_who_begins_in_a_pause_learns_all_that_came_in_it(
         stream.go_on(one)
     rows = list(model.journal.read())
     settings = LogisticRegression(10, AdaGrad(0.2)).settings
-    following = Following("m", "1", "nothing", begun, rows[begun - 1].next_sequence, since, settings, WINDOW)
-    found = following.new_model()
-    rejoiner = rejoiner_of(following, model.journal, None)
+    origin = ChallengerOrigin(
+        "m", "1", "nothing", begun, rows[begun - 1].next_sequence, since, settings, WINDOW
+    )
+    found = origin.new_model()
+    rejoiner = rejoiner_of(origin, model.journal, None)
     for row in rows[begun:]:
         assert rejoiner is not None
         rejoiner.follow(found, row, found.learn_checked)
         if row.position == begun + 2:  # as a start does while the pause lasts
             found.notes |= rejoiner.notes | {"held_since": since}
-            rejoiner = rejoiner_of(following, model.journal, found)
+            rejoiner = rejoiner_of(origin, model.journal, found)
     expected = folded(other.journal)
     assert found.examples == expected.examples > 100
     assert found.digest() == expected.digest()
