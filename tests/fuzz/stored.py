@@ -50,8 +50,9 @@ from nonzero_service.journal.verification import verify_journal
 from nonzero_service.writer import fold
 from nonzero_service.writer.challenger_origin import ChallengerOrigin
 from nonzero_service.writer.entries import Start, batch_entry, settings_entry, start_of
-from nonzero_service.writer.origins import Run, Skip, SourceBody, source_entry
+from nonzero_service.writer.origins import Run, Skip
 from nonzero_service.writer.promotion import Promotion
+from nonzero_service.writer.source_rows import SourceBody, source_entry
 
 __all__ = [
     "batch_body",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nonzero import LogisticRegression
+from nonzero.model.notes import SOURCES_NOTE
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.errors import JournalDamagedError
 from nonzero_service.journal.snapshots import SnapshotFile, snapshots_in
@@ -17,7 +18,8 @@ from nonzero_service.models.impression_opening import own_rules, pending_in
 from nonzero_service.models.model_config import config_of
 from nonzero_service.models.snapshot_files import newest_readable
 from nonzero_service.writer.entries import Pause, pause_since, start_of
-from nonzero_service.writer.origins import SOURCES_NOTE, PartitionRead, note_source, partitions_of
+from nonzero_service.writer.origins import PartitionRead, partitions_of
+from nonzero_service.writer.source_rows import note_source
 
 
 @dataclass(frozen=True)

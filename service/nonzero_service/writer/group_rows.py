@@ -28,9 +28,9 @@ from nonzero_service.writer.entries import (
     label_entry,
     trip_entry,
 )
-from nonzero_service.writer.origins import SourceBody, source_entry
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.preparing import Prepared
+from nonzero_service.writer.source_rows import SourceBody, source_entry
 from nonzero_service.writer.work import Applied
 
 LARGE: Final = 1 << 16

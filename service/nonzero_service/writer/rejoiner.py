@@ -38,9 +38,9 @@ from nonzero_service.writer.challenger_origin import OwnPolicy
 from nonzero_service.writer.entries import resumption_of
 from nonzero_service.writer.fold import check_place
 from nonzero_service.writer.kept_joining import JOINING_NOTE, KeptJoining
-from nonzero_service.writer.origins import source_in
 from nonzero_service.writer.pairing import Pairing
 from nonzero_service.writer.sequences import REACHED
+from nonzero_service.writer.source_rows import source_in
 
 AT_ONCE: Final = 1024
 """So many windows end at once."""

@@ -20,9 +20,10 @@ from nonzero_service.impressions.tailing import TailedImpressions
 from nonzero_service.journal.errors import BodyError
 from nonzero_service.writer.challenger_origin import OwnPolicy
 from nonzero_service.writer.impression_rows import READERS
-from nonzero_service.writer.origins import Origin, Run, source_in
+from nonzero_service.writer.origins import Origin, Run
 from nonzero_service.writer.preparing import Prepared
 from nonzero_service.writer.rejoiner import Rejoiner
+from nonzero_service.writer.source_rows import source_in
 from nonzero_service.writer.work import EndWindows, Impress, LabelImpressions, Rows, StreamState
 from service.impressions.journalled import JournalledImpressions, impress
 
