@@ -20,6 +20,7 @@ from nonzero_service.cluster.caching import ModelCache
 from nonzero_service.cluster.making_sure import MakingSure, WrittenHere
 from nonzero_service.cluster.member import Member
 from nonzero_service.cluster.member_opening import MemberOpening
+from nonzero_service.cluster.members import NodeMembers
 from nonzero_service.cluster.shared_stores import SharedStores
 from nonzero_service.cluster.sweeping import Sweeping
 from nonzero_service.cluster.tailing import Tail
@@ -84,10 +85,10 @@ class ClusterModels(Models):
             lambda *arguments: self._call_soon(self._lost, *arguments),
             keeps_rows=settings.journal_retention == "all",
         )
-        self._members: dict[str, Member] = {}
-        self._sweeping = Sweeping(
-            stores.catalogue, self._term, lambda: [one.model.id for one in self._members.values()]
+        self._members = NodeMembers(
+            stores.catalogue, self._cache, self._member_opening, lambda name: self._served.pop(name, None)
         )
+        self._sweeping = Sweeping(stores.catalogue, self._term, self._members.numbers)
         self._watches = self.making_sure, self._sweeping
         self._turning = asyncio.Lock()  # held while models change their roles, or come and go
         self._made_now: dict[str, CatalogueModel] = {}
@@ -145,7 +146,7 @@ class ClusterModels(Models):
         while True:
             try:
                 async with self._turning:
-                    await self._keep_listed(put_away=True)
+                    await self._members.refresh(put_away=True)
                     await self._open_closed()
                 break
             except (JournalUnreachableError, NotWritingError) as error:
@@ -155,7 +156,7 @@ class ClusterModels(Models):
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, LATER_SECONDS / 4)
             except (NonzeroError, OSError) as error:
-                if not await self._has_gone(error):
+                if not await self._members.have_lost(error):
                     raise
         if self._term.number is None:
             self._tail.wake()
@@ -164,17 +165,6 @@ class ClusterModels(Models):
         if self._members or not await asyncio.to_thread(self._is_new):
             self._has_begun.set()
         await self._has_begun.wait()  # until then there is no model: the node that writes makes the first
-
-    async def _has_gone(self, error: Exception) -> bool:
-        """Whether a model was removed while it was opened: its rows may be given up at any moment."""
-        try:
-            there = {one.id for one in await asyncio.to_thread(self._stores.catalogue.models)}
-        except JournalUnreachableError:
-            return True  # it is asked again, with all
-        gone = [one.name for one in self._members.values() if not one.is_open and one.model.id not in there]
-        if gone:
-            self._log.info("a model was removed while it was opened", models=gone, reason=described(error))
-        return bool(gone)
 
     def _is_new(self) -> bool:
         return self._stores.catalogue.is_new
@@ -230,7 +220,7 @@ class ClusterModels(Models):
             self._term.check_wanted()
             self._tail.rest()
             self._term.begin(term)
-            await self._keep_listed()
+            await self._members.refresh()
             await self._open_closed()
         if await asyncio.to_thread(self._is_new):
             await self.create(DEFAULT)
@@ -266,9 +256,7 @@ class ClusterModels(Models):
 
     async def _open_closed(self) -> None:
         """Have all models open in the role that this node has."""
-        term = self._term.number
-        waiting = [one for one in self._members.values() if not one.is_open or one.term != term]
-        await each(waiting, self._turn)
+        await each(self._members.closed(self._term.number), self._turn)
 
     async def _turn(self, member: Member) -> None:
         """Open a model in the role that this node has, and let it be read."""
@@ -315,7 +303,7 @@ class ClusterModels(Models):
             if self._is_listed_anew:
                 self._is_listed_anew = False  # first: what changes meanwhile is listed again
                 try:
-                    await self._keep_listed()
+                    await self._members.refresh()
                 except BaseException:
                     self._is_listed_anew = True
                     raise
@@ -332,29 +320,6 @@ class ClusterModels(Models):
         # Also where those that are there are known: a listing that is under way may be of an earlier moment.
         self._is_listed_anew = True
         self._keeping_open.want()
-
-    async def _keep_listed(self, *, put_away: bool = False) -> None:
-        """Know the models that there are, and let go of those that there are no more."""
-        models = await asyncio.to_thread(self._stores.catalogue.models)
-        there = {one.id for one in models}
-        for member in [one for one in self._members.values() if one.model.id not in there]:
-            await self._drop(member)
-        if put_away:
-            await asyncio.to_thread(self._cache.put_away_others, models)
-        for model in models:
-            if model.name not in self._members:
-                self._members[model.name] = Member(model)
-
-    async def _drop(self, member: Member) -> None:
-        """Let go of a model that was removed."""
-        del self._members[member.name]
-        self._served.pop(member.name, None)
-        await self._member_opening.close(member)
-        try:
-            await asyncio.to_thread(self._cache.remove, member.model)
-        except OSError as error:
-            self._log.warning("what is of no use could not be removed", model=member.name, reason=str(error))
-        self._log.info("a model was removed", model=member.name)
 
     # -- making and deleting ---------------------------------------------------------------------------
 
@@ -416,7 +381,7 @@ class ClusterModels(Models):
                 raise
             member = self._members[name]
             assert member.served is served  # noqa: S101 - only here models come and go
-            await self._drop(member)
+            await self._members.drop(member)
         self._sweeping.ask()
 
     def _doubted(self, error: StorageError) -> None:

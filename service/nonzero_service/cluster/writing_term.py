@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nonzero_service.cluster.journals import ClusterJournals
 from nonzero_service.errors import NotWritingError
+from nonzero_service.writer.tail_learner import not_writing
 
 
 class WritingTerm:
@@ -66,8 +67,5 @@ class WritingTerm:
         """
         number = self.writing
         if number is None:
-            raise NotWritingError(
-                "this node follows and does not write, and nothing was done; send it again, to the node that "
-                "GET /leader names, or to any in a second"
-            )
+            raise not_writing()
         return number
