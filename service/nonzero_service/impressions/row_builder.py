@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -68,8 +68,8 @@ class RowBuilder:
 
     def enter(
         self, predictions: PredictedRows, times: NDArray[np.int64] | None, rate: float
-    ) -> Iterator[EnteredRow]:
-        """Enter predictions whose ids are not known yet, and yield what is new, as rows that teach later.
+    ) -> list[EnteredRow]:
+        """Enter predictions whose ids are not known yet; return what is new, as rows that teach later.
 
         Parameters
         ----------
@@ -80,30 +80,28 @@ class RowBuilder:
         rate
             The share of negatives that is learned from.
         """
+        entered: list[EnteredRow] = []
         parts = [predictions] if times is None else parts_by_time(predictions, times, self._span_ms)
-        for part in parts:
-            yield from self._enter_part(part, rate)
-
-    def _enter_part(self, predictions: PredictedRows, rate: float) -> Iterator[EnteredRow]:
-        """Enter predictions that were made at one time."""
-        self._undo_log.restore(self, "last_ms")
-        self.last_ms = max(self.last_ms, predictions.time_ms)
-        predictions = predictions._replace(time_ms=self.last_ms)
-        size, start = predictions.rows.size, 0
-        while start < size:
-            segment = self._room()
-            stop = min(start + CAPACITY - segment.used, size)
-            part = predictions.part(start, stop)
-            for other in self._segments:
-                if other is not segment:
-                    part.fresh[other.find(part.hashes) >= 0] = 0
-            begins = segment.used == 0 or self.last_ms - self._row_ms > self._span_ms
-            if begins:
-                self._row_ms = self.last_ms
-            row = self._enter(segment, part, rate)
-            if row.stops.size:
-                yield EnteredRow(row, begins)
-            start = stop
+        for made in parts:  # each at one time
+            self._undo_log.restore(self, "last_ms")
+            self.last_ms = max(self.last_ms, made.time_ms)
+            made = made._replace(time_ms=self.last_ms)
+            size, start = made.rows.size, 0
+            while start < size:
+                segment = self._room()
+                stop = min(start + CAPACITY - segment.used, size)
+                part = made.part(start, stop)
+                for other in self._segments:
+                    if other is not segment:
+                        part.fresh[other.find(part.hashes) >= 0] = 0
+                begins = segment.used == 0 or self.last_ms - self._row_ms > self._span_ms
+                if begins:
+                    self._row_ms = self.last_ms
+                row = self._enter(segment, part, rate)
+                if row.stops.size:
+                    entered.append(EnteredRow(row, begins))
+                start = stop
+        return entered
 
     def _enter(self, segment: Segment, part: PredictedRows, rate: float) -> ImpressionRow:
         used, rows, number = segment.used, segment.rows, self._segments.next_number
