@@ -27,7 +27,7 @@ from nonzero_service.settings import Settings
 from nonzero_service.systemd import READY, tell_systemd
 from nonzero_service.warming import warm_up
 from nonzero_service.workers.pool import WorkerPool
-from nonzero_service.writer.following import sequence_of
+from nonzero_service.writer.sequences import sequence_of
 
 if TYPE_CHECKING:
     from nonzero_service.api.framework_app import FrameworkApp
@@ -142,7 +142,7 @@ class Application:
         change()
 
     def _sequence_of(self, name: str) -> int:
-        return sequence_of(self.service.models.readable(name).model)
+        return sequence_of(self.service.models.get_readable(name).model)
 
     @asynccontextmanager
     async def _lifespan(self, _: object) -> AsyncIterator[None]:
@@ -169,7 +169,7 @@ class Application:
             incidentally(self._log.error, "the models cannot be opened", reason=reason, exc_info=not expected)
             self._fail(StartError("the models cannot be opened"))
             return
-        models = [served.name for served in self.service.models.everyone()]
+        models = [served.name for served in self.service.models.all_readable()]
         incidentally(self._log.info, "ready", models=models)
         # What fails here is tried again, and told, when somebody asks for it.
         await asyncio.gather(self._made_framework(), self._tell_ready(), return_exceptions=True)

@@ -62,7 +62,7 @@ class Predictable(Protocol):
 class Findable(Protocol):
     """Where models are found."""
 
-    def readable(self, name: str) -> Predictable:
+    def get_readable(self, name: str) -> Predictable:
         """Return a model by its name, to be read."""
 
 

@@ -48,9 +48,11 @@ from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.journal.verification import verify_journal
 from nonzero_service.writer import fold
+from nonzero_service.writer.challenger_origin import ChallengerOrigin
 from nonzero_service.writer.entries import Start, batch_entry, settings_entry, start_of
-from nonzero_service.writer.following import Following, Promotion
-from nonzero_service.writer.origins import Run, Skip, SourceBody, source_entry
+from nonzero_service.writer.origins import Run, Skip
+from nonzero_service.writer.promotion import Promotion
+from nonzero_service.writer.source_rows import SourceBody, source_entry
 
 __all__ = [
     "batch_body",
@@ -204,7 +206,7 @@ def bodies() -> dict[str, bytes]:
         "clicks", "t4bQ-Jx7RiG0m9fXsWnA2w", 0, first=0, next=n, epoch=1, messages=n, refused=1, examples=n
     )
     source = SourceBody((run,), 1, (Skip(run.topic_id, 1, 0, n, "retention"),), (WaitingLabel("a", 1, 1),))
-    following = Following("default", "1", "nothing", 1, 0, None, start.settings)
+    origin = ChallengerOrigin("default", "1", "nothing", 1, 0, None, start.settings)
     taken = TakenOver("window", 1, 1, 0, 1, 0, 1.0, text_of(np.zeros(n, np.uint8)))
     return {
         "settings": msgspec.json.encode(Start(start.settings, start.digest(), 0)),
@@ -219,7 +221,7 @@ def bodies() -> dict[str, bytes]:
         "remedy": msgspec.json.encode(remedy),
         "recalibration": b"",
         "source": source_entry(source).body,
-        "promotion": msgspec.json.encode(Promotion("b", following, {"bits": 2}, taken)),
+        "promotion": msgspec.json.encode(Promotion("b", origin, {"bits": 2}, taken)),
     }
 
 
@@ -302,7 +304,7 @@ def row(data: bytes) -> None:
             model,
             made,
             lambda since: iter([held] if since <= 1 else []),
-            promoted=lambda promotion, _, __: promotion.following.new_model(),
+            promoted=lambda promotion, _, __: promotion.origin.new_model(),
         )
     except (BodyError, SettingsError):
         return

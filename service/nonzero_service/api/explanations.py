@@ -15,7 +15,7 @@ from nonzero_service.bodies.json_bodies import features_of
 from nonzero_service.media_types import JSON
 from nonzero_service.problems import Problem
 from nonzero_service.service import Service
-from nonzero_service.writer.following import sequence_of
+from nonzero_service.writer.sequences import sequence_of
 
 PARTS: Final = ("value", "weight", "contribution", "learning_rate", "verdict")
 
@@ -28,7 +28,7 @@ class Explain:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        served = self.service.models.readable(scope["path_params"]["model"])
+        served = self.service.models.get_readable(scope["path_params"]["model"])
         content = content_of(scope)
         check_query(scope, ())
         model = served.model  # once: a promotion may come in between

@@ -39,7 +39,7 @@ async def read_history(
 ) -> Response:
     """Read what the model was like, each example predicted before it was learned from, and what happened."""
     asked = _asked(start, to, step)
-    served = service.models.readable(model)
+    served = service.models.get_readable(model)
     await served.history.capture()
     now_ms = served.parts.journal.clock.now_ms()
 

@@ -27,7 +27,7 @@ class Invoke(OtherProtocol):
     async def answer(self, scope: Scope, receive: Receive) -> bytes:
         """Return the probabilities of a request's rows."""
         query = check_query(scope, ("model", *TableQuery._fields))
-        served = self.service.models.readable(model_of(scope))
+        served = self.service.models.get_readable(model_of(scope))
         content = content_of(scope)
         if content.media not in (JSON, CSV):
             raise unknown_type(content.media, scope["target"].route.accepts)

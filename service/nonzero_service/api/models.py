@@ -28,8 +28,8 @@ from nonzero_service.problems import Problem
 from nonzero_service.schema_text import that_differs
 from nonzero_service.service import Service
 from nonzero_service.writer.entries import remedy_entry
-from nonzero_service.writer.following import sequence_by, sequence_of
 from nonzero_service.writer.pause import PauseState
+from nonzero_service.writer.sequences import sequence_by, sequence_of
 
 LEARNS: Final = schemas.LearningWire(paused=False, since=None, reason=None, held=0)
 """Most models are so: a list of 1,000 has one of it."""
@@ -38,14 +38,14 @@ LEARNS: Final = schemas.LearningWire(paused=False, since=None, reason=None, held
 async def list_models(service: CurrentService) -> schemas.ModelList:
     """List all models, by name."""
     service.models.check_ready()
-    return schemas.ModelList(models=[_state(served) for served in service.models.everyone()])
+    return schemas.ModelList(models=[_state(served) for served in service.models.all_readable()])
 
 
 async def read_model(model: ModelName, service: CurrentService) -> schemas.ModelDetail:
     """Read a model's settings, how much it has learned, and whether it learns now."""
-    served = service.models.readable(model)
+    served = service.models.get_readable(model)
     late_labels = None
-    if isinstance(served, ServedModel) and served.attribution.impressions.next_number:
+    if isinstance(served, ServedModel) and served.attribution.impressions.segments.next_number:
         late_labels = _late_labels(served.attribution)
     return schemas.ModelDetail(
         **_state(served).model_dump(),
@@ -80,13 +80,13 @@ async def delete_model(model: ModelName, service: CurrentService) -> None:
 
 async def read_metrics(model: ModelName, service: CurrentService) -> schemas.MetricsWire:
     """Read how good the predictions were, each made just before its example was learned from."""
-    served = service.models.readable(model)
+    served = service.models.get_readable(model)
     read = served.model
     metrics = await service.bodies.aside(read.metrics)
     answered, slices = None, {}
     if isinstance(served, ServedModel):  # a challenger answers nobody's impressions
         attribution = served.attribution
-        if attribution.impressions.next_number:
+        if attribution.impressions.segments.next_number:
             answered = await service.bodies.aside(attribution.served)
         slices = {field: [one.described() for one in found] for field, found in served.slices.all().items()}
     return schemas.MetricsWire.model_validate(
@@ -104,7 +104,7 @@ async def read_metrics(model: ModelName, service: CurrentService) -> schemas.Met
 
 async def diagnose(model: ModelName, service: CurrentService) -> schemas.Diagnosis:
     """Say whether the model and each field is learning, converged, starved, idle or unknown, and why."""
-    served = service.models.readable(model)
+    served = service.models.get_readable(model)
     found = await served.learner.run(
         lambda: served.model.diagnose(served.names.all(), served.parts.journal.time_ms)
     )
@@ -185,14 +185,14 @@ def _topics(service: Service, served: ServedModel | Challenger) -> list[str]:
 
 
 def _state(served: ServedModel | Challenger) -> schemas.ModelState:
-    model, following = served.model, served.config.following
+    model, origin = served.model, served.config.origin
     return schemas.ModelState(
         model=served.name,
         settings={**model.settings, **served.config.labelling},
         sequence=sequence_of(model),
         bytes=model.nbytes,
         created=served.config.created,
-        follows=None if following is None else following.champion,
+        follows=None if origin is None else origin.champion,
         followers=[]
         if isinstance(served, Challenger)
         else [one.name for one in served.dependents.challengers],
@@ -231,20 +231,20 @@ async def _make(
         "attribution_seconds": wanted.attribution_seconds,
         "correction_seconds": wanted.correction_seconds,
     }
-    there = service.models.find_any(name)
+    there = service.models.find_readable(name)
     if there is not None:
         differences = [
             f"{key} is {getattr(there.config, key)!r}, not {value!r}"
             for key, value in own.items()
             if value is not None and getattr(there.config, key) != value
         ]
-        differences += _other_fields(there.model.schema, wanted) + _other_following(there.config, wanted)
+        differences += _other_fields(there.model.schema, wanted) + _other_origin(there.config, wanted)
         if not differences:
             return there, False
         raise Problem(409, f"there is a model named {name!r} already: its {', its '.join(differences)}")
     own |= {"schema": wanted.said, "namespace_separator": wanted.namespace_separator}
     if wanted.follows is not None:
-        if service.models.find_any(wanted.follows) is None:
+        if service.models.find_readable(wanted.follows) is None:
             raise Problem(
                 409, f"follows: there is no model named {wanted.follows!r}; GET /v1/models lists them"
             )
@@ -253,13 +253,13 @@ async def _make(
     return await service.models.create(name, **own), True
 
 
-def _other_following(stored: ModelConfig, wanted: schemas.NewModel) -> list[str]:
+def _other_origin(stored: ModelConfig, wanted: schemas.NewModel) -> list[str]:
     """Return what is wanted of whom it follows and is not as a model has it."""
-    following = stored.following
-    follows = None if following is None else following.champion
+    origin = stored.origin
+    follows = None if origin is None else origin.champion
     found = [] if wanted.follows == follows else [f"follows is {follows!r}, not {wanted.follows!r}"]
-    if following is not None and wanted.start not in (None, following.start):
-        found.append(f"start is {following.start!r}, not {wanted.start!r}")
+    if origin is not None and wanted.start not in (None, origin.start):
+        found.append(f"start is {origin.start!r}, not {wanted.start!r}")
     return found
 
 

@@ -30,7 +30,7 @@ class Infer(OtherProtocol):
 
     async def answer(self, scope: Scope, receive: Receive) -> bytes:
         """Return the probabilities of a request's examples."""
-        served = self.service.models.readable(scope["path_params"]["model"])
+        served = self.service.models.get_readable(scope["path_params"]["model"])
         content = content_of(scope)
         check_query(scope, ())
         if any(name == BINARY_HEADER for name, _ in scope["headers"]):
@@ -56,7 +56,7 @@ class ModelMetadata:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Answer one request."""
-        served = self.service.models.readable(scope["path_params"]["model"])
+        served = self.service.models.get_readable(scope["path_params"]["model"])
         inputs = [
             {"name": name, "datatype": AS_TENSORS[kind], "shape": [-1]}
             for name, kind in _known_fields(served)
@@ -78,7 +78,7 @@ class ModelReady:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Answer one request."""
-        served = self.service.models.readable(scope["path_params"]["model"])
+        served = self.service.models.get_readable(scope["path_params"]["model"])
         await send_json(send, msgspec.json.encode({"name": served.name, "ready": True}))
 
 

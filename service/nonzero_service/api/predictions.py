@@ -33,7 +33,7 @@ from nonzero_service.metrics.counts import Counts
 from nonzero_service.models.names import Looker
 from nonzero_service.problems import Problem
 from nonzero_service.service import Findable, Keeper, Predictable, ServiceParts
-from nonzero_service.writer.following import sequence_of
+from nonzero_service.writer.sequences import sequence_of
 from nonzero_service.writer.teachable import heavy, named, teachable
 
 
@@ -91,7 +91,7 @@ class Predict(InlineEndpoint):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        served = self.service.models.readable(scope["path_params"]["model"])
+        served = self.service.models.get_readable(scope["path_params"]["model"])
         content = content_of(scope)
         query = check_query(scope, ("uncertainty", *TableQuery._fields))
         columns = table_query(query, content)
@@ -119,7 +119,7 @@ class Predict(InlineEndpoint):
         body = request.body
         if len(body) > self.service.bodies.small_list or not is_plain_json(request.scope):
             return False
-        served = self.service.models.readable(request.scope["path_params"]["model"])
+        served = self.service.models.get_readable(request.scope["path_params"]["model"])
         answer = self._answer_at_once(served, body)
         if answer is None:
             return False

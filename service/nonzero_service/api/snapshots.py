@@ -28,14 +28,14 @@ FILE_PIECE: Final = 1 << 18
 
 async def take_snapshot(model: ModelName, service: CurrentService) -> schemas.SnapshotWire:
     """Take a snapshot of all that was acknowledged before."""
-    taken = await service.models.readable(model).snapshots.take()
+    taken = await service.models.get_readable(model).snapshots.take()
     size = taken.snapshot.path.stat().st_size
     return schemas.SnapshotWire(model=model, sequence=taken.sequence, bytes=size)
 
 
 async def download_snapshot(model: ModelName, request: Request, service: CurrentService) -> Response:
     """Download the newest snapshot."""
-    newest = service.models.readable(model).snapshots.newest
+    newest = service.models.get_readable(model).snapshots.newest
     if newest is None:
         raise Problem(404, f"{model!r} has no snapshot yet; POST /v1/models/{model}/snapshots takes one")
     return _download(newest.path, model, bodiless=request.method == "HEAD")

@@ -8,90 +8,43 @@ makes predictions: it is there until the new one is.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Final
 
 import structlog
 
 from nonzero import LogisticRegression
 from nonzero.errors import NonzeroError
 from nonzero_service.cluster.caching import ModelCache
-from nonzero_service.cluster.journals import ClusterJournals
 from nonzero_service.cluster.making_sure import MakingSure, WrittenHere
-from nonzero_service.cluster.sharing import SENT_AT_ONCE, SnapshotSharing
-from nonzero_service.cluster.tailing import Ends, Tail
+from nonzero_service.cluster.member import Member
+from nonzero_service.cluster.member_opening import MemberOpening
+from nonzero_service.cluster.members import NodeMembers
+from nonzero_service.cluster.shared_stores import SharedStores
+from nonzero_service.cluster.sweeping import Sweeping
+from nonzero_service.cluster.tailing import Tail
+from nonzero_service.cluster.wanted_work import AGAIN_SECONDS, LATER_SECONDS, WantedWork
+from nonzero_service.cluster.writing_term import WritingTerm
 from nonzero_service.errors import ChallengerError, NotReadyError, NotWritingError, UnknownModelError
 from nonzero_service.incidental import incidentally
-from nonzero_service.journal.descriptors import explain_shortage
 from nonzero_service.journal.errors import FencedError, JournalUnreachableError, StorageError
-from nonzero_service.journal.files import ensure_directory
-from nonzero_service.journal.lock import DirectoryLock
-from nonzero_service.journal.postgres.catalogue import Catalogue, CatalogueModel
-from nonzero_service.journal.postgres.snapshots import SharedSnapshots
-from nonzero_service.logs import described, failure
+from nonzero_service.journal.postgres.catalogue import CatalogueModel
+from nonzero_service.logs import described
 from nonzero_service.models.beginning import Begin
 from nonzero_service.models.challenger import Challenger
 from nonzero_service.models.challenger_files import ChallengerPlace
 from nonzero_service.models.common import Common
-from nonzero_service.models.data_directory import look
-from nonzero_service.models.folder import ModelFolder
-from nonzero_service.models.handing_over import folded, save_in_hand
+from nonzero_service.models.each import each
+from nonzero_service.models.handing_over import save_in_hand
 from nonzero_service.models.model_config import ModelConfig, NewModelSettings
-from nonzero_service.models.opening import open_model
 from nonzero_service.models.promoting import Promoted
-from nonzero_service.models.registry import DEFAULT, LEAST, Models, each
-from nonzero_service.models.replica import Folded, ReplicaState
+from nonzero_service.models.registry import DEFAULT, Models
+from nonzero_service.models.saving import LEAST
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
-from nonzero_service.writer.following import Beginning, sequence_of
-from nonzero_service.writer.tail_applier import TailApplier
-
-AGAIN_SECONDS: Final = 0.25
-LATER_SECONDS: Final = 10.0
-"""So long after one that failed a model is tried again: at first, and at last."""
-
-SWEEP_SECONDS: Final = 60.0
-"""So often what is left of removed models is given up."""
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What all nodes share, as one of them has it."""
-
-    journals: ClusterJournals
-    ends: Ends
-    catalogue: Catalogue
-    snapshots: SharedSnapshots
-
-    def cache(self, folder: ModelFolder) -> ModelCache:
-        """Return what has a node's directories."""
-        return ModelCache(folder, self.catalogue, self.snapshots)
-
-
-@dataclass(eq=False)
-class _Member:
-    """A model of the cluster, as this node has it."""
-
-    model: CatalogueModel
-    served: ServedModel | None = None
-    """What is read; it may be closed already, where the next one is being opened."""
-    term: int | None = None
-    """Under which it is written here; None where it follows."""
-    hand: Folded | None = None
-    """What it goes on from."""
-    is_open: bool = False
-    """Whether it is open in the role that this node has."""
-    sharing: SnapshotSharing | None = None
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.model.name
+from nonzero_service.writer.challenger_origin import Beginning
+from nonzero_service.writer.sequences import sequence_of
 
 
 class ClusterModels(Models):
@@ -103,11 +56,13 @@ class ClusterModels(Models):
         As for :class:`~nonzero_service.models.registry.Models`.
     on_failure
         Told where the process is to be started anew.
-    shared
+    stores
         What all nodes share.
     """
 
-    def __init__(self, settings: Settings, on_failure: Callable[[Exception], None], shared: Shared) -> None:
+    def __init__(
+        self, settings: Settings, on_failure: Callable[[Exception], None], stores: SharedStores
+    ) -> None:
         super().__init__(settings, on_failure)
         self.doubt: Callable[[Exception, int], object] = lambda _, __: None
         """Told of an error by which this node is to write no more, and under which term."""
@@ -115,19 +70,30 @@ class ClusterModels(Models):
         """Looks whether what is written here is in the database still."""
         self.is_over: Callable[[], bool] = lambda: False
         """Whether this node's lease is over, and it has not stepped down yet."""
-        self._shared_by_all = shared
-        self._cache = shared.cache(self.folder)
-        self._tail = Tail(shared.ends, self._listed)
-        self._members: dict[str, _Member] = {}
-        self._term: int | None = None
-        self._reason: str | None = None  # why this node is to write no more
+        self._stores = stores
+        self._cache = ModelCache(self.folder, stores.catalogue, stores.snapshots)
+        self._term = WritingTerm(stores.journals)
+        self._tail = Tail(stores.ends, self._listed)
+        self._member_opening = MemberOpening(
+            self.folder,
+            self._cache,
+            stores,
+            self._term,
+            lambda: self._shared,
+            self._tail,
+            self._failed,
+            lambda *arguments: self._call_soon(self._lost, *arguments),
+            keeps_rows=settings.journal_retention == "all",
+        )
+        self._members = NodeMembers(
+            stores.catalogue, self._cache, self._member_opening, lambda name: self._served.pop(name, None)
+        )
+        self._sweeping = Sweeping(stores.catalogue, self._term, self._members.numbers)
+        self._watches = self.making_sure, self._sweeping
         self._turning = asyncio.Lock()  # held while models change their roles, or come and go
         self._made_now: dict[str, CatalogueModel] = {}
-        self._sending = asyncio.Semaphore(SENT_AT_ONCE)
-        self._work: asyncio.Task[None] | None = None  # opens what is not open
-        self._wanted = asyncio.Event()
+        self._keeping_open = WantedWork(self._keep_open, "models cannot be opened; it is tried again")
         self._is_listed_anew = False
-        self._sweep_at = 0.0
         self._has_begun = asyncio.Event()
         self._is_set_up = asyncio.Event()
         self.may_open = asyncio.Event()
@@ -135,7 +101,7 @@ class ClusterModels(Models):
         self._log = structlog.get_logger("cluster")
 
     def get(self, name: str) -> ServedModel:
-        """Return a model by its name; see :meth:`Models.get`.
+        """Return a model by its name; see :meth:`ServedModels.get`.
 
         Raises
         ------
@@ -170,22 +136,17 @@ class ClusterModels(Models):
     async def _open(self) -> None:
         settings = self.settings
         self._loop = asyncio.get_running_loop()
-        ensure_directory(settings.data_dir)
-        self._lock = DirectoryLock(settings.data_dir)
-        found = look(settings.data_dir)
-        ensure_directory(self.folder.directory)
-        await asyncio.to_thread(self.folder.remove, found.unfinished)
-        await asyncio.to_thread(self._keep_private)
-        self._common = Common(settings, self._on_failure, self._shared_by_all.journals)
-        self._common.rounds.add(self)
-        self._common.rounds.add(self.making_sure)
+        await self._enter()
+        self._common = Common(settings, self._on_failure, self._stores.journals)
+        for watch in self._watches:
+            self._common.rounds.add(watch)
         self._is_set_up.set()
         await self.may_open.wait()
         said, wait = False, AGAIN_SECONDS
         while True:
             try:
                 async with self._turning:
-                    await self._keep_listed(put_away=True)
+                    await self._members.refresh(put_away=True)
                     await self._open_closed()
                 break
             except (JournalUnreachableError, NotWritingError) as error:
@@ -195,29 +156,18 @@ class ClusterModels(Models):
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, LATER_SECONDS / 4)
             except (NonzeroError, OSError) as error:
-                if not await self._has_gone(error):
+                if not await self._members.have_lost(error):
                     raise
-        if not self._term:
+        if self._term.number is None:
             self._tail.wake()
         self._tail.begin()
-        self._work = asyncio.create_task(self._keep_open())
+        self._keeping_open.begin()
         if self._members or not await asyncio.to_thread(self._is_new):
             self._has_begun.set()
         await self._has_begun.wait()  # until then there is no model: the node that writes makes the first
 
-    async def _has_gone(self, error: Exception) -> bool:
-        """Whether a model was removed while it was opened: its rows may be given up at any moment."""
-        try:
-            there = {one.id for one in await asyncio.to_thread(self._shared_by_all.catalogue.models)}
-        except JournalUnreachableError:
-            return True  # it is asked again, with all
-        gone = [one.name for one in self._members.values() if not one.is_open and one.model.id not in there]
-        if gone:
-            self._log.info("a model was removed while it was opened", models=gone, reason=described(error))
-        return bool(gone)
-
     def _is_new(self) -> bool:
-        return self._shared_by_all.catalogue.is_new
+        return self._stores.catalogue.is_new
 
     async def close(self) -> None:
         """Save every model, and close all; may be called again."""
@@ -225,9 +175,7 @@ class ClusterModels(Models):
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAST), self._turning:  # what is half opened could not be saved
                 pass
-        if self._work is not None:
-            self._work.cancel()
-            await asyncio.gather(self._work, return_exceptions=True)
+        await self._keeping_open.close()
         await asyncio.to_thread(self._tail.close)
         await super().close()
 
@@ -238,7 +186,7 @@ class ClusterModels(Models):
         await super()._save_all()
         await each(closed, self._save_in_hand)
 
-    async def _save_in_hand(self, member: _Member) -> None:
+    async def _save_in_hand(self, member: Member) -> None:
         """Save a model that was written here until now."""
         if member.hand is None:
             return
@@ -253,26 +201,26 @@ class ClusterModels(Models):
         for member in self._members.values():
             if member.served is not None:
                 self._served[member.name] = member.served
-                await self._end_sharing(member)
+                await self._member_opening.end_sharing(member)
         if self._common is not None:
-            await self._common.rounds.remove(self)
-            await self._common.rounds.remove(self.making_sure)
+            for watch in self._watches:
+                await self._common.rounds.remove(watch)
         await super()._let_all_go()
 
     # -- roles -----------------------------------------------------------------------------------------
 
     async def take_over(self, term: int) -> None:
         """Open all models for writing under a term; see :class:`~nonzero_service.cluster.roles.Duties`."""
-        self._reason = None
+        self._term.expect()
         await self._changes.run(self._take_over(term))
 
     async def _take_over(self, term: int) -> None:
         await self._is_set_up.wait()
         async with self._turning:
-            self._check_wanted()
+            self._term.check_wanted()
             self._tail.rest()
-            self._term = self._shared_by_all.journals.term = term
-            await self._keep_listed()
+            self._term.begin(term)
+            await self._members.refresh()
             await self._open_closed()
         if await asyncio.to_thread(self._is_new):
             await self.create(DEFAULT)
@@ -282,14 +230,9 @@ class ClusterModels(Models):
         except (NonzeroError, OSError) as error:  # the others are written all the same
             self._log.error("a model for a source cannot be made", reason=described(error))
 
-    def _check_wanted(self) -> None:
-        """Refuse to go on where the term has been lost meanwhile."""
-        if self._reason is not None:
-            raise NotWritingError(f"the term was lost while models were opened: {self._reason}")
-
     async def step_down(self, reason: str) -> None:
         """Stop acknowledging at once, then follow; see :class:`~nonzero_service.cluster.roles.Duties`."""
-        self._reason = reason
+        self._term.lose(reason)
         error = NotWritingError(
             f"this node writes no longer ({reason}), and this was not kept: send it again, with the same "
             "Idempotency-Key if it had one"
@@ -303,103 +246,32 @@ class ClusterModels(Models):
 
     async def _step_down(self) -> None:
         async with self._turning:
-            self._term = self._shared_by_all.journals.term = None
-            await each([one for one in self._members.values() if one.term is not None], self._close_member)
+            self._term.end()
+            written = [one for one in self._members.values() if one.term is not None]
+            await each(written, self._member_opening.close)
             self._tail.wake()
-        self._wanted.set()
+        self._keeping_open.want()
 
     # -- each model ------------------------------------------------------------------------------------
 
     async def _open_closed(self) -> None:
         """Have all models open in the role that this node has."""
-        term = self._term
-        waiting = [one for one in self._members.values() if not one.is_open or one.term != term]
-        await each(waiting, self._turn)
+        await each(self._members.closed(self._term.number), self._turn)
 
-    async def _turn(self, member: _Member) -> None:
-        """Open a model in the role that this node has."""
-        if self._term is not None:
-            self._check_wanted()
-        await self._close_member(member)
-        served: ServedModel | None = None
-        if member.hand is not None:
-            served = await self._handed_over(member, member.hand)
-        if served is None:
-            await asyncio.to_thread(self._cache.bring, member.model)
-            served = await self._opened(member, None)
-        await self._serve_member(member, served)
+    async def _turn(self, member: Member) -> None:
+        """Open a model in the role that this node has, and let it be read."""
+        self._show(member, await self._member_opening.turn(member))
 
-    async def _handed_over(self, member: _Member, hand: Folded) -> ServedModel | None:
-        """Open a model with what it has folded; None where it is to be loaded."""
-        try:
-            return await self._opened(member, hand)
-        except (NonzeroError, OSError) as error:
-            if hand.is_whole and isinstance(error, JournalUnreachableError):
-                raise  # it is in hand still
-            self._log.warning("a model is loaded again", model=member.name, reason=described(error))
-            member.hand = None
-            return None
-
-    async def _opened(self, member: _Member, hand: Folded | None) -> ServedModel:
-        with explain_shortage(f"the model {member.name!r} cannot be opened"):
-            return await open_model(
-                member.name,
-                self.folder.directory / member.name,
-                self._shared,
-                shared=False,
-                following=self._term is None,
-                folded=hand,
-                on_failure=partial(self._failed, member),
-            )
-
-    async def _serve_member(self, member: _Member, served: ServedModel) -> None:
-        """Let a model be read, and follow or write."""
-        term = self._term
-        member.served, member.hand, member.term, member.is_open = served, None, term, True
+    def _show(self, member: Member, served: ServedModel) -> None:
+        """Let a model be read, and fed where it is written."""
         if self._members.get(member.name) is member:
             self._served[member.name] = served
-        applier, replica = served.learner.applier, served.replica
-        if replica is not None and isinstance(applier, TailApplier):
-            replica.asked = lambda: self._tail.as_of
-            lost = partial(self._call_soon, self._lost, member, served)
-            self._tail.follow(member.model.id, applier, served.stored.journal, replica, lost)
-        elif term is not None:
-            shared = self._shared_by_all
-            served.shares = member.sharing = sharing = SnapshotSharing(
-                served,
-                member.model.id,
-                term,
-                shared.catalogue,
-                shared.snapshots,
-                keeps_rows=self.settings.journal_retention == "all",
-                gate=self._sending,
-            )
-            self._shared.rounds.add(sharing)
+        if member.term is not None:
             served.begin_feed(self.feeding)
-
-    async def _close_member(self, member: _Member) -> None:
-        """Close what works for a model, which is read still, and keep in hand what it has folded."""
-        if not member.is_open or member.served is None:
-            return
-        member.is_open = False
-        self._tail.leave(member.model.id)
-        await self._end_sharing(member)
-        served = member.served
-        await served.let_go()
-        if served.replica is None:
-            served.replica = ReplicaState(served.learner.applier)
-        served.replica.rest()
-        member.hand, member.term = folded(served), None
-
-    async def _end_sharing(self, member: _Member) -> None:
-        sharing, member.sharing = member.sharing, None
-        if sharing is not None:
-            sharing.end()
-            await self._shared.rounds.remove(sharing)
 
     # -- what goes wrong -------------------------------------------------------------------------------
 
-    def _failed(self, member: _Member, error: Exception) -> None:
+    def _failed(self, member: Member, error: Exception) -> None:
         """Take note that a model can learn no more as it is; from any thread."""
         term = member.term
         if term is not None:
@@ -410,7 +282,7 @@ class ClusterModels(Models):
     def _call_soon(self, do: Callable[..., object], *args: object) -> None:
         self._loop.call_soon_threadsafe(do, *args)
 
-    def _lost(self, member: _Member, served: ServedModel | None, error: Exception) -> None:
+    def _lost(self, member: Member, served: ServedModel | None, error: Exception) -> None:
         """Have a model that follows loaded again."""
         if member.served is not served or member.term is not None or self._closing:
             return
@@ -418,39 +290,25 @@ class ClusterModels(Models):
         task = asyncio.ensure_future(self._changes.run(self._reload(member, served)))
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
-    async def _reload(self, member: _Member, served: ServedModel | None) -> None:
+    async def _reload(self, member: Member, served: ServedModel | None) -> None:
         async with self._turning:
             if member.served is served and member.is_open and member.term is None:
-                await self._close_member(member)
+                await self._member_opening.close(member)
                 member.hand = None
-        self._wanted.set()
+        self._keeping_open.want()
 
     async def _keep_open(self) -> None:
-        """Open what is closed, or new, whenever there is something; what fails is tried again."""
-        wait = AGAIN_SECONDS
-        while True:
-            await self._wanted.wait()
-            self._wanted.clear()
-            try:
-                async with self._turning:
-                    if self._is_listed_anew:
-                        self._is_listed_anew = False  # first: what changes meanwhile is listed again
-                        try:
-                            await self._keep_listed()
-                        except BaseException:
-                            self._is_listed_anew = True
-                            raise
-                    await self._open_closed()
-                self._has_begun.set()
-                wait = AGAIN_SECONDS
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
-                if not isinstance(error, JournalUnreachableError | NotWritingError):
-                    incidentally(
-                        self._log.error, "models cannot be opened; it is tried again", **failure(error)
-                    )
-                self._wanted.set()
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, LATER_SECONDS)
+        """Open what is closed, or new."""
+        async with self._turning:
+            if self._is_listed_anew:
+                self._is_listed_anew = False  # first: what changes meanwhile is listed again
+                try:
+                    await self._members.refresh()
+                except BaseException:
+                    self._is_listed_anew = True
+                    raise
+            await self._open_closed()
+        self._has_begun.set()
 
     # -- which models there are ------------------------------------------------------------------------
 
@@ -461,59 +319,21 @@ class ClusterModels(Models):
     def _list_anew(self) -> None:
         # Also where those that are there are known: a listing that is under way may be of an earlier moment.
         self._is_listed_anew = True
-        self._wanted.set()
-
-    async def _keep_listed(self, *, put_away: bool = False) -> None:
-        """Know the models that there are, and let go of those that there are no more."""
-        models = await asyncio.to_thread(self._shared_by_all.catalogue.models)
-        there = {one.id for one in models}
-        for member in [one for one in self._members.values() if one.model.id not in there]:
-            await self._drop(member)
-        if put_away:
-            await asyncio.to_thread(self._cache.put_away_others, models)
-        for model in models:
-            if model.name not in self._members:
-                self._members[model.name] = _Member(model)
-
-    async def _drop(self, member: _Member) -> None:
-        """Let go of a model that was removed."""
-        del self._members[member.name]
-        self._served.pop(member.name, None)
-        await self._close_member(member)
-        try:
-            await asyncio.to_thread(self._cache.remove, member.model)
-        except OSError as error:
-            self._log.warning("what is of no use could not be removed", model=member.name, reason=str(error))
-        self._log.info("a model was removed", model=member.name)
+        self._keeping_open.want()
 
     # -- making and deleting ---------------------------------------------------------------------------
 
     def _beginning(self, name: str) -> Begin:
         def begin(directory: Path, config: ModelConfig, model: LogisticRegression) -> None:
-            made = self._cache.begin(self._writing_term(), name, directory, config, model)
+            made = self._cache.begin(self._term.required(), name, directory, config, model)
             self._made_now[name] = made
 
         return begin
 
-    def _writing_term(self) -> int:
-        """Return the term under which this node writes.
-
-        Raises
-        ------
-        NotWritingError
-            Where it follows.
-        """
-        if self._term is None or self._reason is not None:
-            raise NotWritingError(
-                "this node follows and does not write, and nothing was done; send it again, to the node that "
-                "GET /leader names, or to any in a second"
-            )
-        return self._term
-
     async def _made(self, name: str, begin_in: Callable[[Path], object]) -> ServedModel:
         try:
             async with self._turning:
-                self._writing_term()
+                self._term.required()
                 return await super()._made(name, begin_in)
         except StorageError as error:
             self._doubted(error)
@@ -531,10 +351,10 @@ class ClusterModels(Models):
         challengers: Sequence[ChallengerPlace] = (),
     ) -> ServedModel:
         assert not challengers  # noqa: S101 - there are none in a cluster
-        member = _Member(self._made_now[name])
-        served = await self._opened(member, None)
+        member = Member(self._made_now[name])
+        served = await self._member_opening.open_new(member)
         self._members[name] = member
-        await self._serve_member(member, served)
+        self._show(member, served)
         del self._made_now[name]
         return served
 
@@ -553,21 +373,22 @@ class ClusterModels(Models):
 
     async def _deleted(self, name: str) -> None:
         async with self._turning:
-            term, served = self._writing_term(), self.get(name)
+            term, served = self._term.required(), self.get(name)
             try:
-                await asyncio.to_thread(self._shared_by_all.catalogue.remove, term, name)
+                await asyncio.to_thread(self._stores.catalogue.remove, term, name)
             except StorageError as error:
                 self._doubted(error)
                 raise
             member = self._members[name]
             assert member.served is served  # noqa: S101 - only here models come and go
-            await self._drop(member)
-        self._sweep_at = 0.0
+            await self._members.drop(member)
+        self._sweeping.ask()
 
     def _doubted(self, error: StorageError) -> None:
         """Have it looked into whether this node writes still, where an error makes that doubtful."""
-        if isinstance(error, FencedError) and self._term is not None:
-            self.doubt(error, self._term)
+        term = self._term.number
+        if isinstance(error, FencedError) and term is not None:
+            self.doubt(error, term)
 
     async def create_challenger(
         self,
@@ -596,27 +417,11 @@ class ClusterModels(Models):
         raise _no_challengers(name)
 
     def _written(self) -> WrittenHere | None:
-        if self._term is None or self._reason is not None:
+        term = self._term.writing
+        if term is None:
             return None
-        written = [one.served for one in self._members.values() if one.term == self._term and one.served]
-        return WrittenHere(self._term, [one.stored.journal for one in written])
-
-    # -- tidying ---------------------------------------------------------------------------------------
-
-    def look(self) -> Coroutine[Any, Any, None] | None:
-        """Return what gives up what is left of removed models, where that is due."""
-        now = time.monotonic()
-        if self._term is None or self._reason is not None or now < self._sweep_at:
-            return None
-        self._sweep_at = now + SWEEP_SECONDS
-        return self._swept(self._term)
-
-    async def _swept(self, term: int) -> None:
-        in_use: Collection[int] = [member.model.id for member in self._members.values()]
-        try:
-            await asyncio.to_thread(self._shared_by_all.catalogue.sweep, term, in_use)
-        except StorageError as error:
-            self._log.warning("what is of no use could not be removed", reason=str(error))
+        written = [one.served for one in self._members.values() if one.term == term and one.served]
+        return WrittenHere(term, [one.stored.journal for one in written])
 
 
 def _no_challengers(name: str) -> ChallengerError:

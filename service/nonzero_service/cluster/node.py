@@ -17,11 +17,12 @@ from nonzero_service.cluster.asking import Asking
 from nonzero_service.cluster.journals import ClusterJournals
 from nonzero_service.cluster.membership import Membership, asked_why
 from nonzero_service.cluster.metrics import cluster_metrics
-from nonzero_service.cluster.models import ClusterModels, Shared
+from nonzero_service.cluster.models import ClusterModels
 from nonzero_service.cluster.node_listener import NodeListener, host_and_port
 from nonzero_service.cluster.noting import Noting
 from nonzero_service.cluster.passing_on import PassingOn
 from nonzero_service.cluster.roles import NodeRoles
+from nonzero_service.cluster.shared_stores import SharedStores
 from nonzero_service.errors import StartError
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.errors import JournalUnreachableError
@@ -35,7 +36,7 @@ from nonzero_service.logs import failure
 from nonzero_service.models.metrics import ServiceMetrics
 from nonzero_service.settings import Settings
 from nonzero_service.workers.forward_server import ForwardServer
-from nonzero_service.writer.following import sequence_of
+from nonzero_service.writer.sequences import sequence_of
 
 AGAIN_SECONDS: Final = 1.0
 """So long after the database could not be reached it is tried again."""
@@ -78,7 +79,7 @@ class ClusterNode:
         self._fail = fail
         self._database = Database(url, node)
         snapshots = SharedSnapshots(self._database)
-        shared = Shared(
+        shared = SharedStores(
             ClusterJournals(self._database),
             PostgresEnds(self._database),
             Catalogue(self._database, snapshots),

@@ -20,7 +20,7 @@ from nonzero_service.errors import WriterLostError
 from nonzero_service.http.accounting import Accounting
 from nonzero_service.http.routing import Need
 from nonzero_service.metrics.counts import Counts
-from nonzero_service.models.registry import Models
+from nonzero_service.models.served_models import ServedModels
 from nonzero_service.workers.request_messages import ImpressionsKept, KeepImpressions
 
 NOBODY: Final = "nobody writes just now: a node is to take over within seconds; nothing was done, try again"
@@ -59,7 +59,7 @@ class PassingOn:
         The models, as predictions read them while this node follows.
     """
 
-    def __init__(self, models: Models, counts: Counts, here: Keeping, *, durable: bool) -> None:
+    def __init__(self, models: ServedModels, counts: Counts, here: Keeping, *, durable: bool) -> None:
         def lost(name: str, count: int, error: BaseException) -> None:
             served = models.find(name)
             if served is not None:

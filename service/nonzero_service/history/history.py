@@ -15,55 +15,36 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from nonzero import LogisticRegression
+from nonzero_service.history.clock_steps import ClockSteps
 from nonzero_service.history.curve import Curve
 from nonzero_service.history.events import Event, event_of, event_read, text_of
 from nonzero_service.history.kept_file import SERIES
 from nonzero_service.history.kept_records import Found, KeptRecords, nothing
-from nonzero_service.history.points import POINT, Point, Totals, point_of, shares_of, totals_of
+from nonzero_service.history.points import (
+    NO_TOTALS,
+    Point,
+    Totals,
+    difference_of,
+    point_of,
+    shares_of,
+    sum_of,
+    totals_of,
+)
+from nonzero_service.history.recent_seconds import SECOND, RecentSeconds
+from nonzero_service.history.step_records import (
+    StepRecords,
+    records_of_blocks,
+    records_of_clock,
+    records_of_seconds,
+)
 from nonzero_service.history.watching import ShiftWatch
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.chain import JournalRow
-from nonzero_service.writer.following import sequence_of
-
-SECOND: Final = 1000
-SECONDS: Final = 900
-"""So many seconds are kept in memory."""
-
-STEPS: Final = {"minute": 60 * SECOND, "hour": 3_600 * SECOND, "day": 86_400 * SECOND}
-
-EVER: Final = 1 << 62
-
-NOTHING: Final[Totals] = (0.0, 0.0, 0.0, 0.0, 0.0)
-
-
-class StepRecords(NamedTuple):
-    """What is known of a model for one step."""
-
-    points: NDArray[np.void]
-    """In the order of the stream."""
-    before: Totals
-    """The figures before the first of them."""
-    events: list[Event]
-    since: int
-    """Since when there are points of this step, in milliseconds since 1970."""
-
-
-class _RingPosition:
-    """Where a series of points by the clock is."""
-
-    def __init__(self, step: int, newest: Point | None, number: int) -> None:
-        self.step = step
-        self.number = number
-        self.bucket = None if newest is None else newest.time // step
+from nonzero_service.writer.sequences import sequence_of
 
 
 class History:
@@ -96,11 +77,11 @@ class History:
         self._forget()
 
     def _forget(self) -> None:
-        self._seconds: deque[bytes] = deque(maxlen=SECONDS + 1)
+        self._seconds = RecentSeconds()
+        self._steps = ClockSteps(self._kept)
         self._curve = Curve()
-        self._rings: dict[str, _RingPosition] = {}
-        self._offset = NOTHING
-        self._last = Point(0, 0, 0, 0, NOTHING)
+        self._offset = NO_TOTALS
+        self._last = Point(0, 0, 0, 0, NO_TOTALS)
         self._events = self._beginnings = -1
         self._watch: ShiftWatch | None = None
         self._begun = 0
@@ -165,9 +146,8 @@ class History:
             self._count(old, position, time_ms)
             if self._last.position < position:  # nothing has come since the last point
                 self._last = self._last._replace(position=position, time=self._last.time or time_ms)
-                for name in self._rings:
-                    self._add_to(name, self._last)
-            self._begin(position, time_ms, _difference(self._last.totals, totals_of(new)))
+                self._steps.add(self._last)
+            self._begin(position, time_ms, difference_of(self._last.totals, totals_of(new)))
             self._watch, self._edge = None, 0
 
     def tell(self, model: LogisticRegression, kind: str, text: str, *, position: int, time_ms: int) -> None:
@@ -203,42 +183,20 @@ class History:
 
     def _count(self, model: LogisticRegression, position: int, time_ms: int) -> None:
         """Make a point of what was learned in the second that is being counted."""
-        totals = _sum(totals_of(model), self._offset)
+        totals = sum_of(totals_of(model), self._offset)
         if totals[0] <= self._last.totals[0]:
             return
         end = min(max(time_ms, self._second), self._until - 1) if self._until else time_ms
         self._add(Point(position, self._begun or end, end, sequence_of(model), totals, shares_of(model)))
 
     def _add(self, point: Point) -> None:
-        last = self._last
-        self._last = point
-        seconds = self._seconds
-        if not seconds:
-            seconds.append(last.packed(0))
-        elif len(seconds) > 1 and last.time // SECOND == point.time // SECOND:
-            seconds.pop()
-        seconds.append(point.packed(0))
-        self._drop_seconds(point.time)
-        for name in self._rings:
-            self._add_to(name, point)
+        last, self._last = self._last, point
+        self._seconds.add(last, point)
+        self._steps.add(point)
         before, known = self._curve, len(self._curve.kept)
         self._curve = curve = before.add(point)
         for number in range(known if curve is before else 0, len(curve.kept)):
             self._kept.put("examples", number, curve.point(number).packed(number, curve.width))
-
-    def _add_to(self, name: str, point: Point) -> None:
-        """Add a point to those by the clock, in the place of one of the same minute, hour or day."""
-        ring = self._rings[name]
-        bucket = point.time // ring.step
-        if bucket != ring.bucket:
-            ring.number, ring.bucket = ring.number + 1, bucket
-        self._kept.put(name, ring.number, point.packed(ring.number))
-
-    def _drop_seconds(self, now_ms: int) -> None:
-        """Drop the seconds of more than 15 minutes ago, but for the last of them: the next begins there."""
-        seconds = self._seconds
-        while len(seconds) > 1 and now_ms - _time_of(seconds[1]) > SECONDS * SECOND:
-            seconds.popleft()
 
     def _look(self, model: LogisticRegression, position: int, time_ms: int, impressions: bool) -> None:
         """Look whether predictions have got worse, and note when there is something to do next."""
@@ -298,7 +256,7 @@ class History:
         """Begin a history: what the model has learned until now is not in it."""
         self._forget()
         self._take(nothing())
-        self._begin(position, time_ms, _difference(NOTHING, own))
+        self._begin(position, time_ms, difference_of(NO_TOTALS, own))
         self.began_ms = time_ms
         self._told_start = self.is_new or not self._replaying
         examples = int(own[0])
@@ -316,19 +274,7 @@ class History:
 
     def _take(self, kept: Found) -> None:
         """Go on from what was kept."""
-        newest = {name: kept[name][-1] for name in STEPS if len(kept[name])}
-        points = [point_of(one) for one in newest.values()]
-        self._last = max(points, key=lambda point: point.position, default=self._last)
-        for name, step in STEPS.items():
-            one = newest.get(name)
-            ring = (
-                _RingPosition(step, None, -1)
-                if one is None
-                else _RingPosition(step, point_of(one), int(one["number"]))
-            )
-            self._rings[name] = ring
-            if points and (one is None or int(one["position"]) < self._last.position):
-                self._add_to(name, self._last)  # a kill has come between, or what was later is cut
+        self._last = self._steps.take(kept, self._last)
         beginnings = kept["beginnings"]
         if len(beginnings):
             counted = beginnings[beginnings["position"] <= self._last.position]
@@ -372,9 +318,7 @@ class History:
     def rest(self, now_ms: int) -> None:
         """Let go of seconds that are of more than 15 minutes ago."""
         with self._lock:
-            self._drop_seconds(now_ms)
-            if len(self._seconds) == 2 and now_ms - self._last.time > SECONDS * SECOND:
-                self._seconds.clear()
+            self._seconds.rest(now_ms, self._last.time)
 
     # -- who asks ------------------------------------------------------------------------------------------
 
@@ -384,41 +328,13 @@ class History:
         To be asked after :meth:`capture`. From any thread.
         """
         with self._lock:
-            seconds, curve, last = list(self._seconds), list(self._curve.kept), self._last
+            seconds, curve, last = self._seconds.kept, list(self._curve.kept), self._last
         events = {
             (one.kind, one.position, one.sequence): one for one in map(event_read, self._kept.all("events"))
         }
         told = list(events.values())
         if step == "examples":
-            reached = point_of(_joined(curve)[-1]) if curve else None
-            if last.totals[0] > (reached.totals[0] if reached else 0):
-                begun = reached.time if reached else last.begun
-                curve.append(last._replace(begun=begun).packed(0))
-            return StepRecords(_joined(curve), NOTHING, told, 0)
+            return records_of_blocks(curve, last, told)
         if step == "second":
-            points = _joined(seconds)
-        else:
-            points = self._kept.all(step)
-            if not len(points) or int(points["number"].max()) < SERIES[step].slots:
-                return StepRecords(points, NOTHING, told, 0)
-        if not len(points):
-            return StepRecords(points, NOTHING, told, last.time)
-        return StepRecords(points[1:], point_of(points[0]).totals, told, int(points["time"][0]))
-
-
-def _joined(kept: Iterable[bytes]) -> NDArray[np.void]:
-    return np.frombuffer(b"".join(kept), POINT)
-
-
-def _time_of(kept: bytes) -> int:
-    return int(np.frombuffer(kept, POINT)["time"][0])
-
-
-def _sum(one: Totals, other: Totals) -> Totals:
-    a, b, c, d, e = (x + y for x, y in zip(one, other, strict=True))
-    return a, b, c, d, e
-
-
-def _difference(one: Totals, other: Totals) -> Totals:
-    a, b, c, d, e = (x - y for x, y in zip(one, other, strict=True))
-    return a, b, c, d, e
+            return records_of_seconds(seconds, last, told)
+        return records_of_clock(step, self._kept.all(step), last, told)

@@ -10,7 +10,8 @@ from typing import Any, Final, Protocol, TypeVar
 
 from nonzero import LogisticRegression
 from nonzero.errors import NonzeroError
-from nonzero_service.history.history import SECONDS, History
+from nonzero_service.history.history import History
+from nonzero_service.history.recent_seconds import SECONDS
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.journal import Journal
 from nonzero_service.writer.applier import Applier

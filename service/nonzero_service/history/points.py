@@ -41,6 +41,8 @@ assert _LAYOUT.size + 4 == POINT.itemsize  # noqa: S101 - both say the same
 Totals = tuple[float, float, float, float, float]
 """Examples, weight, clicks, weighted predictions, and weighted log losses in nats."""
 
+NO_TOTALS: Final[Totals] = (0.0, 0.0, 0.0, 0.0, 0.0)
+
 NO_SHARES: Final = (float("nan"),) * LANES
 
 
@@ -92,3 +94,15 @@ def totals_of(model: LogisticRegression) -> Totals:
 def shares_of(model: LogisticRegression) -> tuple[float, ...]:
     """Return how much each lane counts, where there are several."""
     return tuple(model.shares.tolist()) if len(model.lanes) == LANES else NO_SHARES
+
+
+def sum_of(one: Totals, other: Totals) -> Totals:
+    """Return both figures together."""
+    a, b, c, d, e = (x + y for x, y in zip(one, other, strict=True))
+    return a, b, c, d, e
+
+
+def difference_of(one: Totals, other: Totals) -> Totals:
+    """Return the figures of one without those of the other."""
+    a, b, c, d, e = (x - y for x, y in zip(one, other, strict=True))
+    return a, b, c, d, e

@@ -8,8 +8,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nonzero_service.history.clock_steps import STEPS
 from nonzero_service.history.events import Event
-from nonzero_service.history.history import EVER, SECOND, SECONDS, STEPS, History, StepRecords
+from nonzero_service.history.history import History
+from nonzero_service.history.recent_seconds import SECOND, SECONDS
+from nonzero_service.history.step_records import StepRecords
+
+EVER: Final = 1 << 62
+"""A time that never comes."""
 
 MOST: Final = 1500
 """So many rows at most are told where nobody says of which step."""

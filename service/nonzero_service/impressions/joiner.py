@@ -207,7 +207,7 @@ class Joiner:
         lesson, untaught = own, [_references(numbers, hashes, taken[~teaches], becomes[~teaches])]
         if store.rules.negatives == "at_once":
             newly = numbers[taken[is_one_of(becomes, CLICKS)]]
-            lesson, thinned = self._in_turn(own, newly, store.waiting(MOST), now_ms, MOST)
+            lesson, thinned = self._in_turn(own, newly, store.waiting_impressions.first(MOST), now_ms, MOST)
             untaught.append(thinned)
         else:
             store.count({"thinned": int((untaught[0].states == ImpressionState.NEGATIVE).sum())})
@@ -245,7 +245,7 @@ class Joiner:
             at_once = store.rules.negatives == "at_once"
             if at_once and (waited := self._waited(limit, now_ms)) is not None:
                 return waited
-            due = store.due(limit, now_ms)
+            due = store.windows.due(limit, now_ms)
             if due is None:
                 store.forget(now_ms)
                 return None
@@ -254,7 +254,7 @@ class Joiner:
             becomes, joined = (_forgotten if at_once else self._expired)(numbers, before)
             store.set(numbers, becomes)
             self._count_ended(before, becomes)
-            store.set_ended(ended)
+            store.windows.set_ended(ended)
             return joined
 
     def _expired(
@@ -274,7 +274,7 @@ class Joiner:
     def _waited(self, limit: int, now_ms: int) -> Joined | None:
         """Learn from impressions that waited for their turn: they have it now, or their window has ended."""
         store = self._store
-        waiting = store.waiting(limit)
+        waiting = store.waiting_impressions.first(limit)
         if not waiting.size:
             return None
         nothing = np.empty(0, np.uint8)
@@ -283,7 +283,7 @@ class Joiner:
         )
         if not len(lesson.numbers) and not len(thinned):
             return None
-        store.count({"waited_out": int((lesson.numbers < store.windows_ended(now_ms)).sum())})
+        store.count({"waited_out": int((lesson.numbers < store.windows.ended_at(now_ms)).sum())})
         batch = self._examples(store.reader.records(lesson.numbers), lesson)
         return Joined(batch, self._references(lesson), thinned)
 
@@ -308,9 +308,9 @@ class Joiner:
         store, segments = self._store, self._store.segments
         states = segments.states(waiting)
         clicked = (states == ImpressionState.ONE_WAITS).astype(np.uint8)
-        gate = store.note_gate()
+        gate = store.waiting_impressions.note_gate()
         gate.note_clicked(newly)
-        forced = int(waiting.searchsorted(store.had_their_chance(now_ms)))
+        forced = int(waiting.searchsorted(store.waiting_impressions.had_their_chance(now_ms)))
         order = gate.drain(waiting, clicked, forced, len(lesson.numbers))
         taken = int((~order).sum())
         if not taken:
@@ -340,12 +340,13 @@ class Joiner:
         thinned = _references(numbers, hashes, np.flatnonzero(~teaches), becomes[~teaches])
         store.set(numbers, becomes)
         left = waiting[taken:]
-        store.set_next_taught(int(left[0]) if left.size else self._after_all(waiting, limit))
+        behind_all = int(left[0]) if left.size else self._after_all(waiting, limit)
+        store.waiting_impressions.set_next_taught(behind_all)
         return lesson, thinned
 
     def _after_all(self, waiting: NDArray[np.int64], limit: int) -> int:
         """Return the number of the first that may wait when these have had their turn."""
-        return int(waiting[-1]) + 1 if waiting.size == limit else self._store.next_number
+        return int(waiting[-1]) + 1 if waiting.size == limit else self._store.segments.next_number
 
     def _after(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -35,17 +35,20 @@ class RecordReader:
     ----------
     segments
         Say where each stands.
+    unplaced
+        What is not in the journal yet: by the segment's first number, and the row.
     read
         Reads the journal.
     """
 
-    def __init__(self, segments: Segments, read: PartReader) -> None:
+    def __init__(
+        self, segments: Segments, unplaced: Mapping[tuple[int, int], ImpressionRow], read: PartReader
+    ) -> None:
         self.read = read
         """Reads the journal."""
-        self.unplaced: dict[tuple[int, int], ImpressionRow] = {}
-        """What is not in the journal yet: by the segment's first number, and the row."""
         self.recent = RecentRows()
         self._segments = segments
+        self._unplaced = unplaced
         self._unread: dict[int, float] = {}  # since when rows could not be read, by their positions
 
     def records(self, numbers: NDArray[np.int64], *, ids: bool = False) -> Records:
@@ -91,7 +94,7 @@ class RecordReader:
 
     def _in_memory(self, segment: Segment, row: int) -> NDArray[np.uint32] | None:
         """Return the words of a row, where they need not be read."""
-        there = self.unplaced.get((segment.first, row))
+        there = self._unplaced.get((segment.first, row))
         if there is not None:
             return there.words
         return self.recent.words(int(segment.positions[row]))

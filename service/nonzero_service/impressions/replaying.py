@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+import numpy as np
+
+from nonzero.batches.ids import Ids
+from nonzero_service.impressions.hashes import hashes_of
 from nonzero_service.impressions.joined import References, decode_joined
-from nonzero_service.impressions.rows import decode_row
+from nonzero_service.impressions.rows import ImpressionRow, Teaching, decode_row
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.impressions.taking_over import TakenOver, take_over
 from nonzero_service.impressions.waiting_labels import WaitingLabel
@@ -104,15 +108,83 @@ def replay_row(store: ImpressionStore, row: JournalRow, readers: RowReaders) -> 
     """
     match row.kind:
         case "impression":
-            store.enter_row(decode_row(row.body), row.position)
+            enter_row(store, decode_row(row.body), row.position)
         case "joined" | "label" | "held":
             references = decode_joined(row.body)[1]
-            store.seen(references)
+            note_seen(store, references)
             if row.kind == "held":
-                store.hold(references)
+                store.held.hold(references)
             return references
         case "resume":
             store.resume(discard=readers.discards(row))
         case "source":
-            store.enter_source(*readers.read(row), row.position)
+            enter_source(store, readers.read(row), row.position)
     return None
+
+
+def enter_row(store: ImpressionStore, row: ImpressionRow, position: int) -> None:
+    """Enter what a row of the journal keeps.
+
+    Parameters
+    ----------
+    store
+        The store.
+    row, position
+        What the row says, and where it stands.
+    """
+    if not row.stops.size:
+        return
+    store.builder.replay(row, position)
+    if store.waiting_labels.take(row.hashes):
+        store.undo_log.clear()  # the journal has it
+    store.waiting_impressions.replay_row(row)
+    if row.teaching == Teaching.HELD:
+        store.held.hold(row.negatives()[1])
+
+
+def note_seen(store: ImpressionStore, references: References) -> None:
+    """Take over from a row of the journal what has become of impressions."""
+    known = references.known
+    same = store.segments.hashes_of(known.numbers) == known.hashes
+    seen = References(known.numbers[same], known.hashes[same], known.states[same])
+    if store.rules.negatives == "at_once":
+        store.waiting_impressions.replay(seen)
+    store.segments.set(seen.numbers, seen.states)
+
+
+def enter_source(store: ImpressionStore, read: ReadTopics, position: int) -> None:
+    """Enter what a row of the journal tells of topics: how far they are, and which labels wait.
+
+    Those wait no more whose impressions came in the same group.
+    """
+    if read.waiting:
+        ids = Ids.of([one.id for one in read.waiting])
+        hashes = hashes_of(ids, np.arange(len(ids)))
+        waits = store.segments.find(hashes) < 0
+        labels = [one for one, still in zip(read.waiting, waits.tolist(), strict=True) if still]
+        store.waiting_labels.add(hashes[waits], labels, position)
+    if read.watermark_ms is not None:
+        store.watermark_ms = max(store.watermark_ms or 0, read.watermark_ms)
+        store.waiting_labels.expire(store.watermark_ms - store.rules.wait_ms)
+    store.undo_log.clear()  # the journal has it
+
+
+def settle(store: ImpressionStore, now_ms: int, grace_ms: int) -> None:
+    """Take note that all rows have been seen: windows end from now on, after a grace.
+
+    Parameters
+    ----------
+    store
+        The store.
+    now_ms
+        The clock that windows end by.
+    grace_ms
+        So long none ends.
+    """
+    with store.lock:
+        segments = store.segments
+        segments.mend_times(store.builder.last_ms)
+        store.windows.ended = segments[0].first if segments else segments.next_number
+        store.windows.ends_from_ms = now_ms + grace_ms
+        store.waiting_impressions.begin()
+        store.arrivals.begin(now_ms, segments.next_number)

@@ -11,10 +11,22 @@ from numpy.typing import NDArray
 from nonzero_service.impressions.segment import Segment
 from nonzero_service.impressions.states import ImpressionState, is_one_of
 from nonzero_service.impressions.times import mend
+from nonzero_service.impressions.undo_log import UndoLog
 
 
 class Segments(list[Segment]):
     """Segments in the order of their numbers. Used under the store's lock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.next_number = 0
+        """The number of the next impression that is kept."""
+
+    def begin(self) -> Segment:
+        """Add a segment that takes the next impression, and return it."""
+        segment = Segment(self.next_number)
+        self.append(segment)
+        return segment
 
     def find(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Return int64[n]: the number of each hash, -1 for an unknown one."""
@@ -70,8 +82,13 @@ class Segments(list[Segment]):
             out[rows] = read(segment, numbers[rows] - segment.first)
         return out
 
-    def set(self, numbers: NDArray[np.int64], states: NDArray[np.uint8]) -> None:
-        """Note what has become of each."""
+    def set(
+        self, numbers: NDArray[np.int64], states: NDArray[np.uint8], undo_log: UndoLog | None = None
+    ) -> None:
+        """Note what has become of each; the log takes what undoes that, where there is one."""
+        if undo_log is not None:
+            before = self.states(numbers)
+            undo_log.append(lambda: self.set(numbers, before))
         for segment, rows in self.parts(numbers):
             segment.states[numbers[rows] - segment.first] = states[rows]
 

@@ -86,7 +86,7 @@ def silence_of(store: ImpressionStore, now_ms: int) -> Silence:
     """
     with store.lock:
         seconds = max(now_ms - store.arrivals.last_ms, 0) / 1000
-        places = _places(store.segments, store.arrivals.number, store.next_number)
+        places = _places(store.segments, store.arrivals.number, store.segments.next_number)
         predicted = sum(float(one.probabilities[place].sum(dtype=np.float64)) for one, place in places)
         gaps = sorted(store.arrivals.gaps)
     # The longest but one: an outage that is over is not usual.

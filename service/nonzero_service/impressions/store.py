@@ -9,63 +9,31 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.batches.ids import Ids
-from nonzero_service.impressions.by_time import parts_by_time
 from nonzero_service.impressions.early import EarlyLabels
-from nonzero_service.impressions.gate import Gate
 from nonzero_service.impressions.hashes import hashes_of, named_rows
+from nonzero_service.impressions.held_examples import HeldExamples
 from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.label_arrivals import LabelArrivals
-from nonzero_service.impressions.packing import PredictedRows, fields_of_first, packed, size_of_records
+from nonzero_service.impressions.packing import PredictedRows
 from nonzero_service.impressions.record_reader import PartReader, RecordReader
-from nonzero_service.impressions.rows import NO_FIELDS, ImpressionRow, Teaching
+from nonzero_service.impressions.row_builder import EnteredRow, RowBuilder
+from nonzero_service.impressions.rows import ImpressionRow
 from nonzero_service.impressions.rules import Rules
-from nonzero_service.impressions.segment import CAPACITY, UNPLACED, Segment
+from nonzero_service.impressions.segment import UNPLACED, Segment
 from nonzero_service.impressions.segments import Segments
-from nonzero_service.impressions.states import (
-    CLICKS,
-    OPEN,
-    TURNED,
-    UNLABELLED,
-    WAITING,
-    ImpressionState,
-    first_of,
-    is_one_of,
-)
-from nonzero_service.impressions.unpacking import (
-    probabilities_of,
-    times_of,
-)
+from nonzero_service.impressions.states import UNLABELLED, WAITING, ImpressionState
+from nonzero_service.impressions.undo_log import UndoLog
 from nonzero_service.impressions.verdicts import Verdict
+from nonzero_service.impressions.waiting_impressions import WaitingImpressions
 from nonzero_service.impressions.waiting_labels import WaitingLabel, WaitingLabels
-
-MANY: Final = 64
-"""So many predictions of one request say by their first what the usual fields are."""
-
-MOST_FIELDS: Final = 1 << 12
-"""So many fields are written once for a row at most: they stay in memory."""
-
-SPANS: Final = 128
-"""By such a part of a window the impressions of one row differ in time, no more: it has one time for all, the
-last, so that their windows end so much later at most, or twice that."""
-
-PASSING: Final = 1000
-"""By so many milliseconds one thread's reading of the clock may be later than another's."""
-
-
-class Kept(NamedTuple):
-    """Impressions that were entered."""
-
-    row: ImpressionRow
-    begins: bool
-    """Whether they begin a row of the journal: none reaches from one segment into the next, nor takes
-    impressions whose times are far apart, as it has one time for all."""
+from nonzero_service.impressions.windows import Windows
 
 
 class ImpressionStore:
@@ -90,32 +58,24 @@ class ImpressionStore:
         self.lock = threading.RLock()
         self.changes = 0
         """How often something of it has changed, or what had changed was undone."""
-        self.early = EarlyLabels()
         self.watermark_ms: int | None = None
         """The event time that the topics have reached which impressions or labels come from; None where they
         come from none: see :class:`~nonzero_service.impressions.event_clock.EventClock`."""
+        self.undo_log = log = UndoLog()
         self.segments = Segments()
-        self.next_number = 0
-        """The number of the next impression that is kept."""
-        self.ended = 0
-        """The windows of all impressions before this number have been ended."""
-        self.ends_from_ms = 0
-        """Before this time no window ends: labels that wait since the service was down have their chance."""
-        self.gate = Gate()
-        """Says how many impressions are learned from at once."""
-        self.next_taught = 0
-        """The number of the first impression that waits for its turn, where they are learned from at once."""
-        self._last_ms = 0
-        self._row_ms = 0  # the time of the first impression of the row that is being made
-        self._held: list[References] = []  # of examples that are held, since learning paused
-        self._undo: list[Callable[[], object]] = []
-        self.arrivals = LabelArrivals(self._undo.append)
-        """When labels came."""
-        self.reader = RecordReader(self.segments, read)
+        self.builder = RowBuilder(self.segments, rules, log)
+        """Enters what was predicted."""
+        self.reader = RecordReader(self.segments, self.builder.unplaced, read)
         """Reads what was kept."""
-        self.waiting_labels = WaitingLabels(self._undo.append)
+        self.windows = Windows(self.segments, rules, log)
+        self.held = HeldExamples(self.segments)
+        self.early = EarlyLabels()
+        self.arrivals = LabelArrivals(log.append)
+        """When labels came."""
+        self.waiting_labels = WaitingLabels(log.append)
         """Labels of topics that came before their impressions."""
-        self._usual = NO_FIELDS
+        self.waiting_impressions = WaitingImpressions(self.segments, self.windows, self.arrivals, log)
+        """Those that wait to be learned from."""
 
     # -- asked by any thread ---------------------------------------------------------------------------
 
@@ -190,24 +150,21 @@ class ImpressionStore:
             By how much it was set back, where that is known.
         """
         with self.lock:
-            if self._last_ms > now_ms + PASSING:
-                self.segments.mend_times(now_ms, by_ms)
-                self._last_ms = now_ms
-            self.ends_from_ms = min(self.ends_from_ms, now_ms + self.rules.attribution_ms)
+            self.builder.not_after(now_ms, by_ms)
+            self.windows.not_after(now_ms)
 
     # -- changes: noted, and then kept or undone -------------------------------------------------------
 
     def undo(self, mark: int = 0) -> None:
         """Undo what was noted since a :attr:`mark`, or all that was not kept."""
         with self.lock:
-            while len(self._undo) > mark:
-                self._undo.pop()()
+            self.undo_log.undo(mark)
             self.changes += 1
 
     @property
     def mark(self) -> int:
         """How much was noted, to undo what comes after."""
-        return len(self._undo)
+        return len(self.undo_log)
 
     def keep(
         self,
@@ -227,20 +184,18 @@ class ImpressionStore:
             The position of the row that tells of the labels that wait; None where there is none.
         """
         with self.lock:
-            for key in self.reader.unplaced:
-                segment = next(one for one in self.segments if one.first == key[0])
-                segment.rows = min(segment.rows, key[1])
-            self.reader.unplaced.clear()
-            self.reader.recent.forget(self.next_taught)
-            for row, position in placed:
-                self._place(row, position, mended=True)
-                if self.rules.negatives == "at_once" and row.first >= self.next_taught:
-                    self.reader.recent.keep(row, position)
-            self._held += held
+            self.builder.place(placed)
+            next_taught, recent = self.waiting_impressions.next_taught, self.reader.recent
+            recent.forget(next_taught)
+            for row, position in placed if self.rules.negatives == "at_once" else ():
+                if row.first >= next_taught:
+                    recent.keep(row, position)
+            for references in held:
+                self.held.hold(references)
             if source is not None:
                 self.waiting_labels.place(source)
             self.arrivals.keep()
-            self._undo.clear()
+            self.undo_log.clear()
             self.changes += 1
 
     # What undoes a change is noted before it: an error in between must leave nothing half done.
@@ -251,15 +206,7 @@ class ImpressionStore:
 
     def set(self, numbers: NDArray[np.int64], states: NDArray[np.uint8]) -> None:
         """Note what has become of impressions."""
-        before = self.segments.states(numbers)
-        self._undo.append(lambda: self.segments.set(numbers, before))
-        self.segments.set(numbers, states)
-
-    def set_ended(self, number: int) -> None:
-        """Note that the windows of all impressions before this number have been ended."""
-        before = self.ended
-        self._undo.append(lambda: setattr(self, "ended", before))
-        self.ended = number
+        self.segments.set(numbers, states, self.undo_log)
 
     def labelled(self, verdicts: Sequence[Verdict], delays: NDArray[np.int64], now_ms: int) -> None:
         """Note what labels met, and how late those were that came to something, in milliseconds."""
@@ -270,7 +217,7 @@ class ImpressionStore:
 
     def label_came(self, now_ms: int) -> None:
         """Note when the last label came."""
-        self.arrivals.came(now_ms, self.next_number)
+        self.arrivals.came(now_ms, self.segments.next_number)
 
     def let_wait(self, hashes: NDArray[np.uint64], labels: Sequence[WaitingLabel]) -> list[WaitingLabel]:
         """Let labels wait for their impressions; return those that wait from now on.
@@ -284,9 +231,8 @@ class ImpressionStore:
 
     def reach(self, watermark_ms: int) -> None:
         """Note the event time that topics have reached; it never goes back."""
-        before = self.watermark_ms
-        self._undo.append(lambda: setattr(self, "watermark_ms", before))
-        self.watermark_ms = max(before or 0, watermark_ms)
+        self.undo_log.restore(self, "watermark_ms")
+        self.watermark_ms = max(self.watermark_ms or 0, watermark_ms)
         gone = self.waiting_labels.expire(self.watermark_ms - self.rules.wait_ms)
         if gone:
             self.count({"unknown": gone, "waited_in_vain": gone})
@@ -297,22 +243,10 @@ class ImpressionStore:
 
     def _add(self, counts: Counter[Any], told: Mapping[Any, int]) -> None:
         before = {name: counts[name] for name in told}
-        self._undo.append(lambda: counts.update({name: n - counts[name] for name, n in before.items()}))
+        self.undo_log.append(lambda: counts.update({name: n - counts[name] for name, n in before.items()}))
         counts.update(told)
 
-    def set_next_taught(self, number: int) -> None:
-        """Note that all impressions before this number have had their turn."""
-        before = self.next_taught
-        self._undo.append(lambda: setattr(self, "next_taught", before))
-        self.next_taught = number
-
-    def note_gate(self) -> Gate:
-        """Return the gate, to be moved: where it was is noted."""
-        before = self.gate.sums.copy()
-        self._undo.append(lambda: self.gate.sums.__setitem__(slice(None), before))
-        return self.gate
-
-    def enter(self, predictions: PredictedRows, times: NDArray[np.int64] | None = None) -> list[Kept]:
+    def enter(self, predictions: PredictedRows, times: NDArray[np.int64] | None = None) -> list[EnteredRow]:
         """Enter predictions whose ids are not known yet; what follows from the others is nothing.
 
         Parameters
@@ -324,197 +258,19 @@ class ImpressionStore:
 
         Returns
         -------
-        list[Kept]
+        list[EnteredRow]
             What is new, as rows that teach now or later.
         """
+        at_once = self.rules.negatives == "at_once"
+        entered: list[EnteredRow] = []
+        count = 0
         with self.lock:
-            parts = [predictions] if times is None else parts_by_time(predictions, times, self._span_ms)
-            return [kept for part in parts for kept in self._enter_part(part)]
-
-    def _enter_part(self, predictions: PredictedRows) -> list[Kept]:
-        """Enter predictions that were made at one time."""
-        kept: list[Kept] = []
-        before = self._last_ms
-        self._undo.append(lambda: setattr(self, "_last_ms", before))
-        self._last_ms = max(before, predictions.time_ms)
-        predictions = predictions._replace(time_ms=self._last_ms)
-        size, start, entered = predictions.rows.size, 0, 0
-        while start < size:
-            segment = self._room()
-            stop = min(start + CAPACITY - segment.used, size)
-            part = predictions.part(start, stop)
-            for other in self.segments:
-                if other is not segment:
-                    part.fresh[other.find(part.hashes) >= 0] = 0
-            begins = segment.used == 0 or self._last_ms - self._row_ms > self._span_ms
-            if begins:
-                self._row_ms = self._last_ms
-            row = self._enter(segment, part)
-            if row.stops.size:
-                kept += self._admitted(row, begins)
-            entered, start = entered + row.stops.size, stop
-        self.count(
-            {"early": self.early.take(predictions.hashes), "kept": entered, "repeated": size - entered}
-        )
-        return kept
-
-    @property
-    def _span_ms(self) -> int:
-        return self.rules.attribution_ms // SPANS
-
-    def _admitted(self, row: ImpressionRow, begins: bool) -> list[Kept]:
-        """Say which impressions of a row are learned from now: the first ones, where none wait already."""
-        if self.rules.negatives != "at_once" or self.next_taught < row.first:
-            return [Kept(row, begins)]
-        n = row.stops.size
-        count = self.note_gate().drain(row.numbers, np.zeros(n, np.uint8), 0, 0).size
-        if not count:
-            return [Kept(row, begins)]
-        now = row.part(0, count, Teaching.NOW)
-        self.set(now.numbers, now.states)
-        self.set_next_taught(row.first + count)
-        return [Kept(now, begins), *([Kept(row.part(count, n, Teaching.LATER), False)] if count < n else [])]
-
-    def _enter(self, segment: Segment, part: PredictedRows) -> ImpressionRow:
-        used, rows, number = segment.used, segment.rows, self.next_number
-        key = segment.first, rows
-
-        def withdraw() -> None:
-            segment.withdraw(used, rows)
-            self.next_number = number
-            self.reader.unplaced.pop(key, None)
-
-        self._undo.append(withdraw)
-        usual = self._usual_of(part)
-        segment.add_row(used, part.time_ms, np.nan, usual)
-        count = segment.enter(part.hashes, part.fresh)
-        stops = np.empty(count, np.int64)
-        words = packed(part, stops, usual)
-        if 2 * words.nbytes < size_of_records(
-            part
-        ):  # room was taken for all of a batch that this is a part of
-            words = words.copy()
-        row = ImpressionRow(
-            segment.first + used,
-            self.rules.negative_rate,
-            Teaching.LATER,
-            words,
-            stops,
-            segment.hashes[used : used + count].copy(),
-            usual,
-        )
-        if not count:
-            withdraw()
-            return row
-        place = slice(used, used + count)
-        segment.stops[place] = stops
-        segment.states[place] = row.states
-        segment.probabilities[place] = probabilities_of(words, row.starts)
-        self.next_number = segment.next
-        self.reader.unplaced[key] = row
-        return row
-
-    def _usual_of(self, part: PredictedRows) -> NDArray[np.uint16]:
-        """Return the fields that are written once for a row: those of the last one, or of many new ones.
-
-        Few predictions with other fields are not worth a row of their own.
-        """
-        if part.rows.size >= MANY:
-            fields = fields_of_first(part)
-            self._usual = self._shared(fields if fields.size <= MOST_FIELDS else NO_FIELDS)
-        return self._usual
-
-    def _shared(self, usual: NDArray[np.uint16]) -> NDArray[np.uint16]:
-        """Return the array that holds these fields already, or a copy: rows mostly have the same."""
-        return self._usual if np.array_equal(usual, self._usual) else usual.copy()
-
-    def _room(self) -> Segment:
-        """Return the segment that takes the next impression."""
-        segment = self.segments[-1] if self.segments else None
-        if segment is not None and segment.used < CAPACITY and segment.next == self.next_number:
-            quarter = (self.rules.attribution_ms + self.rules.correction_ms) // 4
-            if not segment.rows or self._last_ms - int(segment.times[0]) <= quarter:
-                return segment
-        segment = Segment(self.next_number)
-        self.segments.append(segment)
-        return segment
-
-    def _place(self, row: ImpressionRow, position: int, *, mended: bool) -> None:
-        """Note where a row stands, which those stand in that were entered.
-
-        `mended`: its time is no earlier than that of the one before, wherever the clock was set back.
-        """
-        segment = next(one for one in self.segments if one.first <= row.first < one.next)
-        place, time_ms = row.first - segment.first, int(times_of(row.words, row.starts[-1:])[0])
-        if mended and segment.rows:
-            time_ms = max(time_ms, int(segment.times[-1]))
-        rate = row.rate if row.teaching else np.nan
-        segment.add_row(place, time_ms, rate, row.usual, position)
-        segment.stops[place : place + row.stops.size] = row.stops
-
-    # -- what the journal's rows say, at a start -------------------------------------------------------
-
-    def enter_row(self, row: ImpressionRow, position: int) -> None:
-        """Enter what a row of the journal keeps."""
-        if not row.stops.size:
-            return
-        self._usual = self._shared(row.usual)
-        row = row._replace(usual=self._usual)
-        self.next_number = row.first
-        self._last_ms = int(times_of(row.words, row.starts[-1:])[0])
-        segment = self._room()
-        if segment.used + row.stops.size > CAPACITY:
-            segment = Segment(row.first)
-            self.segments.append(segment)
-        used = segment.used
-        fresh = np.ones(row.stops.size, np.uint8)
-        if segment.enter(row.hashes, fresh) != row.stops.size:  # two alike: damage
-            segment.hashes[used : used + row.stops.size] = row.hashes
-            segment.used = used + row.stops.size
-        place = slice(used, segment.used)
-        segment.states[place] = row.states
-        segment.probabilities[place] = probabilities_of(row.words, row.starts)
-        self.next_number = segment.next
-        self._place(row, position, mended=False)
-        if self.waiting_labels.take(row.hashes):
-            self._undo.clear()  # the journal has it
-        if row.teaching != Teaching.LATER:
-            self.gate.replay(row.numbers, np.zeros(row.stops.size, np.bool_), 0)
-        if row.teaching == Teaching.HELD:
-            self.hold(row.negatives()[1])
-
-    def seen(self, references: References) -> None:
-        """Take over from a row of the journal what has become of impressions."""
-        references = references.known
-        numbers = references.numbers
-        same = self.segments.hashes_of(numbers) == references.hashes
-        numbers, states = numbers[same], references.states[same]
-        if self.rules.negatives == "at_once":
-            before = self.segments.states(numbers)
-            passed = is_one_of(before, WAITING) & ~is_one_of(states, WAITING)
-            corrections = is_one_of(states, CLICKS) & is_one_of(before, TURNED)
-            self.gate.note_clicked(numbers[is_one_of(states, CLICKS)])
-            self.gate.replay(numbers[passed], is_one_of(states[passed], CLICKS), int(corrections.sum()))
-        self.segments.set(numbers, states)
-
-    def enter_source(self, watermark_ms: int | None, labels: Sequence[WaitingLabel], position: int) -> None:
-        """Enter what a row of the journal tells of topics: how far they are, and which labels wait.
-
-        Those wait no more whose impressions came in the same group.
-        """
-        if labels:
-            ids = Ids.of([one.id for one in labels])
-            hashes = hashes_of(ids, np.arange(len(ids)))
-            waits = self.segments.find(hashes) < 0
-            self.waiting_labels.add(
-                hashes[waits],
-                [one for one, still in zip(labels, waits.tolist(), strict=True) if still],
-                position,
-            )
-        if watermark_ms is not None:
-            self.watermark_ms = max(self.watermark_ms or 0, watermark_ms)
-            self.waiting_labels.expire(self.watermark_ms - self.rules.wait_ms)
-        self._undo.clear()  # the journal has it
+            for one in self.builder.enter(predictions, times, self.rules.negative_rate):
+                count += one.row.stops.size
+                entered += self.waiting_impressions.admitted(one) if at_once else [one]
+            early, repeated = self.early.take(predictions.hashes), predictions.rows.size - count
+            self.count({"early": early, "kept": count, "repeated": repeated})
+        return entered
 
     def read_no_topics(self) -> None:
         """Take note that neither impressions nor labels come from topics: what waits for them is given up."""
@@ -522,95 +278,15 @@ class ImpressionStore:
             self.watermark_ms = None
             gone = self.waiting_labels.clear()
             self.count({"unknown": gone, "waited_in_vain": gone})
-            self._undo.clear()
-
-    def hold(self, references: References) -> None:
-        """Note that examples are held which these impressions were."""
-        self._held.append(references.known)
+            self.undo_log.clear()
 
     def resume(self, *, discard: bool) -> None:
         """Note that nothing is held any more; what is discarded was never learned from."""
         with self.lock:
-            held, self._held = self._held, []
-            for references in held if discard else ():
-                numbers = references.numbers
-                states = self.segments.states(numbers)
-                mine = self.segments.hashes_of(numbers) == references.hashes
-                for was, becomes in (
-                    (ImpressionState.EXPIRED, ImpressionState.THINNED),
-                    (ImpressionState.LEARNED, ImpressionState.UNTAUGHT),
-                ):
-                    undone = numbers[mine & (states == was)]
-                    self.segments.set(undone, np.full(undone.size, becomes, np.uint8))
+            self.held.resume(discard=discard)
             self.changes += 1
 
-    def settle(self, now_ms: int, grace_ms: int) -> None:
-        """Take note that all rows have been seen: windows end from now on, after a grace."""
-        with self.lock:
-            self.segments.mend_times(self._last_ms)
-            self.ended = self.segments[0].first if self.segments else self.next_number
-            waiting = self.waiting(1)
-            self.next_taught = int(waiting[0]) if waiting.size else self.next_number
-            self.ends_from_ms = now_ms + grace_ms
-            self.arrivals.begin(now_ms, self.next_number)
-
-    # -- turns, and ends -------------------------------------------------------------------------------
-
-    def waiting(self, limit: int) -> NDArray[np.int64]:
-        """Return int64[n]: the numbers of the first impressions that wait for their turn, so many at most."""
-        found = [np.empty(0, np.int64)]
-        for one in self.segments:
-            if one.next > self.next_taught and limit > 0:
-                start = max(self.next_taught - one.first, 0)
-                places = first_of(one.states, start, one.used, WAITING, limit)
-                found.append(places + one.first)
-                limit -= places.size
-        return np.concatenate(found)
-
-    def windows_ended(self, now_ms: int) -> int:
-        """Return the number before which all windows have ended."""
-        return (
-            0 if now_ms < self.ends_from_ms else self.segments.made_until(now_ms - self.rules.attribution_ms)
-        )
-
-    def had_their_chance(self, now_ms: int) -> int:
-        """Return the number before which all impressions have had the chance of a click.
-
-        Their window has ended; or clicks of newer ones have come, and they are older than three mean delays.
-        """
-        ended = self.windows_ended(now_ms)
-        if self.arrivals.ripe_ms is None:
-            return ended
-        ripe = self.segments.made_until(now_ms - round(self.arrivals.ripe_ms))
-        return max(ended, min(ripe, self.gate.newest_clicked + 1))
-
-    def due(self, limit: int, now_ms: int) -> tuple[NDArray[np.int64], int] | None:
-        """Return the next impressions whose window has ended, in order, and how far all have ended then.
-
-        Parameters
-        ----------
-        limit
-            So many at most.
-        now_ms
-            The journal's clock.
-
-        Returns
-        -------
-        (int64[n], int) | None
-            The numbers of those for which something is to be done; none may be. None where no more have
-            ended.
-        """
-        segment = next((one for one in self.segments if one.next > self.ended), None)
-        if segment is None or now_ms < self.ends_from_ms:
-            return None
-        start = max(self.ended - segment.first, 0)
-        stop = segment.made_until(now_ms - self.rules.attribution_ms)
-        if stop <= start:
-            return None
-        places = first_of(segment.states, start, stop, OPEN, limit)
-        if places.size == limit:
-            stop = int(places[-1]) + 1
-        return places + segment.first, segment.first + stop
+    # -- windows ---------------------------------------------------------------------------------------
 
     def reached(self, now_ms: int, latest_ms: int | None = None) -> tuple[int, ...]:
         """Return how far windows have come: while it is the same, and no row comes, there is nothing to end.
@@ -626,7 +302,11 @@ class ImpressionStore:
         """
         with self.lock:
             self.not_after(now_ms if latest_ms is None else latest_ms)
-            return self.windows_ended(now_ms), self.had_their_chance(now_ms), len(self._useless(now_ms))
+            return (
+                self.windows.ended_at(now_ms),
+                self.waiting_impressions.had_their_chance(now_ms),
+                len(self._useless(now_ms)),
+            )
 
     def forget(self, now_ms: int) -> int:
         """Forget the segments that are of no more use; return how many."""
@@ -639,12 +319,5 @@ class ImpressionStore:
 
     def _useless(self, now_ms: int) -> list[Segment]:
         """Return the segments that are of no more use."""
-        last = now_ms - self.rules.attribution_ms - 2 * self.rules.correction_ms
-        unplaced = {first for first, _ in self.reader.unplaced}  # a group of a backlog may last that long
-        return [
-            one
-            for one in self.segments
-            if one.next <= self.ended
-            and one.first not in unplaced
-            and (not one.rows or int(one.times[-1]) < last)
-        ]
+        unplaced = {first for first, _ in self.builder.unplaced}
+        return self.windows.useless(now_ms, unplaced)

@@ -67,7 +67,7 @@ class TailedImpressions:
         store = self.store
         said_by_rows = WAITING if store.rules.negatives == "at_once" else OPEN
         with store.lock:
-            while (due := store.due(CAPACITY, now_ms)) is not None:
+            while (due := store.windows.due(CAPACITY, now_ms)) is not None:
                 numbers, ended = due
                 states = store.segments.states(numbers)
                 awaited = np.flatnonzero(is_one_of(states, said_by_rows))
@@ -75,7 +75,7 @@ class TailedImpressions:
                     ended = int(numbers[awaited[0]])
                     numbers, states = numbers[: awaited[0]], states[: awaited[0]]
                 store.set(numbers, forgotten(states))
-                store.set_ended(ended)
+                store.windows.set_ended(ended)
                 if awaited.size:
                     break
             store.keep()

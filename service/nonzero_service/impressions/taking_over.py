@@ -88,17 +88,17 @@ def taken_over(champion: ImpressionStore, challenger: ImpressionStore, now_ms: i
         The journal's clock.
     """
     segments, theirs = champion.segments, challenger.segments
-    first = segments[0].first if segments else champion.next_number
-    numbers = np.arange(first, champion.next_number)
+    first = segments[0].first if segments else segments.next_number
+    numbers = np.arange(first, segments.next_number)
     before = segments.states(numbers)
     known = theirs.hashes_of(numbers) == segments.hashes_of(numbers)
-    begun = champion.next_number
-    if challenger.next_number:
-        begun = theirs[0].first if theirs else challenger.next_number
-    ended = challenger.ended if challenger.ended > begun else 0
+    begun = segments.next_number
+    if theirs.next_number:
+        begun = theirs[0].first if theirs else theirs.next_number
+    ended = challenger.windows.ended if challenger.windows.ended > begun else 0
     with champion.lock:
         passed = segments.made_until(now_ms - champion.rules.attribution_ms)
-    open_from = max(champion.ended, passed, ended)
+    open_from = max(champion.windows.ended, passed, ended)
     others = np.where(numbers >= open_from, WAITING_AGAIN[before], PASSED_BY[before])
     states = np.where(known, theirs.states(numbers), others)
     states[before == ImpressionState.DAMAGED] = ImpressionState.DAMAGED
@@ -109,7 +109,7 @@ def taken_over(champion: ImpressionStore, challenger: ImpressionStore, now_ms: i
         correction_ms=rules.correction_ms,
         first=first,
         ended=ended or min(open_from, begun),
-        ends_from_ms=challenger.ends_from_ms,
+        ends_from_ms=challenger.windows.ends_from_ms,
         rate=rules.negative_rate,
         states=text_of(states),
     )
@@ -134,6 +134,7 @@ def take_over(store: ImpressionStore, taken: TakenOver) -> None:
         store.segments.set(np.arange(taken.first, taken.first + states.size), states)
         for segment in store.segments:
             segment.forget_rates()  # what the rows taught, they taught the old model
-        store.ended, store.next_taught = taken.ended, store.next_number
-        store.ends_from_ms = max(store.ends_from_ms, taken.ends_from_ms)
+        windows = store.windows
+        windows.ended, windows.ends_from_ms = taken.ended, max(windows.ends_from_ms, taken.ends_from_ms)
+        store.waiting_impressions.next_taught = store.segments.next_number
         store.changes += 1

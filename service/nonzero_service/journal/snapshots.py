@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,6 +42,11 @@ class SnapshotFile:
 
     position: int
     path: Path
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago it was written, by the system's clock; 0 where that was set back since."""
+        return max(time.time() - self.path.stat().st_mtime, 0.0)
 
 
 def snapshots_in(directory: Path) -> list[SnapshotFile]:

@@ -51,7 +51,7 @@ class Attribution:
     def is_usual(self) -> bool:
         """Whether what the model has learned last were impressions, one in a hundred at least."""
         recent = min(self._learner.model.examples, RECENT)
-        return self.impressions.next_number > FEW_IMPRESSIONS * recent
+        return self.impressions.segments.next_number > FEW_IMPRESSIONS * recent
 
     def served(self) -> dict[str, Any]:
         """Return how good the predictions were that were answered: see :func:`served_figures`."""

@@ -10,15 +10,16 @@ from typing import Any
 import structlog
 
 from nonzero import LogisticRegression, SettingsError
+from nonzero.model.notes import SOURCES_NOTE
 from nonzero_service.journal.snapshots import SnapshotFolder
 from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.models.model_config import ModelConfig, config_of, file_digest
 from nonzero_service.models.snapshot_files import write_snapshot
 from nonzero_service.schema_text import read_schema
 from nonzero_service.writer.entries import settings_entry
-from nonzero_service.writer.following import BEFORE, JOINING_NOTE, REACHED
-from nonzero_service.writer.origins import SOURCES_NOTE
+from nonzero_service.writer.kept_joining import JOINING_NOTE
 from nonzero_service.writer.pairing import PAIRING_NOTE
+from nonzero_service.writer.sequences import BEFORE, REACHED
 
 Begin = Callable[[Path, ModelConfig, LogisticRegression], object]
 """Writes what a new model starts from into its directory, and the first row of its journal."""

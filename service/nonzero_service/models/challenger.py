@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Any
+from contextlib import AsyncExitStack
 
 import msgspec
 import numpy as np
@@ -14,60 +12,15 @@ from numpy.typing import NDArray
 from nonzero import Batch, LogisticRegression
 from nonzero_service.history.keeping import HistoryKeeper
 from nonzero_service.incidental import incidentally
-from nonzero_service.journal.snapshots import SnapshotFile
 from nonzero_service.models.challenger_files import StoredChallenger
+from nonzero_service.models.challenger_learner import ChallengerLearner, ChampionParts
 from nonzero_service.models.field_watch import FieldWatch
-from nonzero_service.models.following_learner import ChampionParts, FollowingLearner
 from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.models.names import FieldNames
-from nonzero_service.models.recovery import StoredModel
 from nonzero_service.models.snapshot_files import needed_from
 from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
-from nonzero_service.settings import Settings
-from nonzero_service.writer.following import Following, sequence_of
-
-
-class FollowingSnapshots(SnapshotScheduler):
-    """Takes the snapshots of a challenger: one after each of its champion's, so that they go together.
-
-    What it is compared with is what its champion predicts. A start predicts that again, so it begins from a
-    snapshot of the champion that is not after the challenger's.
-
-    Parameters
-    ----------
-    name, stored, learner, settings, gate, before
-        As for :class:`SnapshotScheduler`, of the challenger.
-    champion_newest
-        Returns the newest snapshot of its champion; None before the first.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        stored: StoredModel,
-        learner: FollowingLearner,
-        settings: Settings,
-        gate: AbstractAsyncContextManager[Any],
-        before: Callable[[], Awaitable[object]],
-        champion_newest: Callable[[], SnapshotFile | None],
-    ) -> None:
-        def prune(_: bool) -> None:  # a few files are soon removed, also at the end
-            stored.snapshots.prune()
-
-        super().__init__(name, stored, learner, settings, gate, prune, before)
-        self._champion_newest = champion_newest
-        self._follower = learner.follower
-
-    def look(self) -> Coroutine[Any, Any, None] | None:
-        """Return what takes a snapshot, where one is due."""
-        return None if self._follower.failure is not None else super().look()
-
-    def _due(self) -> bool:
-        newest = self._champion_newest()
-        beside = newest is not None and newest.position > self._newest
-        if beside and newest is not None and self._learner.applier.position >= newest.position:
-            return True
-        return self._follower.is_reading and super()._due()
+from nonzero_service.writer.challenger_origin import ChallengerOrigin
+from nonzero_service.writer.sequences import sequence_of
 
 
 class NotKeeping:
@@ -110,7 +63,7 @@ class Challenger:
         name: str,
         brought: StoredChallenger,
         champion: ChampionParts,
-        learner: FollowingLearner,
+        learner: ChallengerLearner,
         snapshots: SnapshotScheduler,
         history: HistoryKeeper,
         resources: AsyncExitStack,
@@ -118,7 +71,7 @@ class Challenger:
         self.name = name
         self.path = brought.place.path
         self._config = brought.place.config
-        self.following: Following = brought.place.following
+        self.origin: ChallengerOrigin = brought.place.origin
         self.champion = self.parts = champion
         self.learner = learner
         self.snapshots = snapshots
@@ -165,7 +118,7 @@ class Challenger:
         if self.failure is not None:
             return None
         kept = self.snapshots.stored.snapshots.all()
-        first, since = self.following.needed_from, self.following.position
+        first, since = self.origin.needed_from, self.origin.position
         if len(kept) >= 2:
             first, since = min(map(needed_from, kept)), kept[-1].position
         rejoiner = self.learner.follower.rejoiner
@@ -180,7 +133,7 @@ class Challenger:
         if pairing is None or self.failure is not None:
             return None
         newest = self.snapshots.newest
-        return max(self.following.position if newest is None else newest.position, pairing.since.position)
+        return max(self.origin.position if newest is None else newest.position, pairing.since.position)
 
     async def save_at_end(self) -> None:
         """Learn all that it was told of, and take a last snapshot."""

@@ -1,7 +1,7 @@
 """What is kept of a challenger beside its champion's journal: how it began, its snapshots, what is compared.
 
-Its directory holds ``model.json`` with a :class:`~nonzero_service.writer.following.Following`, snapshots, and
-``comparison.json``, which says since when it is compared. It has no journal.
+Its directory holds ``model.json`` with a :class:`~nonzero_service.writer.challenger_origin.ChallengerOrigin`,
+snapshots, and ``comparison.json``, which says since when it is compared. It has no journal.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from nonzero_service.journal.snapshots import SnapshotFolder, snapshots_in
 from nonzero_service.models.model_config import ModelConfig, config_of
 from nonzero_service.models.snapshot_files import check_snapshot, newest_readable, say_damaged
 from nonzero_service.writer import fold
+from nonzero_service.writer.challenger_origin import ChallengerOrigin
 from nonzero_service.writer.changed_policy import rejoiner_after
-from nonzero_service.writer.following import JOINING_NOTE, Following
-from nonzero_service.writer.kept_joining import KeptJoining
+from nonzero_service.writer.kept_joining import JOINING_NOTE, KeptJoining
 from nonzero_service.writer.pairing import PAIRING_NOTE, ComparedSince, Pairing
 from nonzero_service.writer.rejoiner import Rejoiner
 
@@ -44,11 +44,11 @@ class ChallengerPlace(NamedTuple):
     config: ModelConfig
 
     @property
-    def following(self) -> Following:
+    def origin(self) -> ChallengerOrigin:
         """How it began."""
-        if self.config.following is None:
+        if self.config.origin is None:
             raise SnapshotError(f"{self.path} is no challenger's directory; move it away")
-        return self.config.following
+        return self.config.origin
 
 
 @dataclass
@@ -160,11 +160,11 @@ def challengers_among(models: Mapping[str, Path]) -> ChallengersFound:
         Where one follows a model that is not there, or is none.
     """
     places = [ChallengerPlace(name, path, config_of(path)) for name, path in models.items()]
-    found = [place for place in places if place.config.following is not None]
+    found = [place for place in places if place.config.origin is not None]
     names = frozenset(place.name for place in found)
     of: dict[str, list[ChallengerPlace]] = {}
     for place in found:
-        champion = place.following.champion
+        champion = place.origin.champion
         if champion not in models or champion in names:
             raise SnapshotError(
                 f"{place.path} is of a challenger that follows {champion!r}, and there is no such model: "
@@ -211,7 +211,7 @@ def load_challenger(
     recalibrating
         Whether it answers by its map: with a late-label policy of its own it is compared by that.
     """
-    snapshots, following = SnapshotFolder(place.path / "snapshots"), place.following
+    snapshots, origin = SnapshotFolder(place.path / "snapshots"), place.origin
     snapshots.tidy()
     history = History(place.path / "history", place.name, event_for_challenger)
     since = compared_since(place.path)
@@ -219,10 +219,10 @@ def load_challenger(
     if held is None:
         made = StoredChallenger(
             place,
-            following.new_model(),
+            origin.new_model(),
             snapshots,
-            following.position,
-            following.held_since,
+            origin.position,
+            origin.held_since,
             history,
             None,
             fields,
@@ -241,7 +241,7 @@ def load_challenger(
     try:
         if held is not None:
             check_snapshot(reader, *held)
-        made.rejoiner = rejoiner_of(following, reader, None if held is None else made.model)
+        made.rejoiner = rejoiner_of(origin, reader, None if held is None else made.model)
         reader.digest_at(made.position)  # the rows after it are there
     except Exception as error:  # noqa: BLE001 - its champion is served all the same
         made.failure = error
@@ -251,13 +251,13 @@ def load_challenger(
 
 
 def rejoiner_of(
-    following: Following, reader: JournalRows, model: LogisticRegression | None
+    origin: ChallengerOrigin, reader: JournalRows, model: LogisticRegression | None
 ) -> Rejoiner | None:
     """Return what folds a challenger with a late-label policy of its own; None for one without.
 
     Parameters
     ----------
-    following
+    origin
         How it began.
     reader
         Its champion's journal.
@@ -270,11 +270,11 @@ def rejoiner_of(
         Where its impressions cannot be brought to where they were.
     """
     if model is None:
-        if following.policy is None:
+        if origin.policy is None:
             return None
-        return Rejoiner(following.policy, reader, following.held_since, following.position)
+        return Rejoiner(origin.policy, reader, origin.held_since, origin.position)
     noted = model.notes.get(JOINING_NOTE)
-    policy = following.policy or (None if noted is None else KeptJoining.of(noted).policy)
+    policy = origin.policy or (None if noted is None else KeptJoining.of(noted).policy)
     if policy is None:
         return None
     made = Rejoiner(policy, reader, model.notes.get("held_since"))
@@ -284,7 +284,7 @@ def rejoiner_of(
 
 
 def fold_challenger(
-    path: Path, following: Following, reader: JournalRows, position: int
+    path: Path, origin: ChallengerOrigin, reader: JournalRows, position: int
 ) -> LogisticRegression:
     """Return what a challenger had become at a position of its champion's journal.
 
@@ -292,7 +292,7 @@ def fold_challenger(
     ----------
     path
         Its directory; its newest snapshot that is not after `position` is where this starts.
-    following
+    origin
         How it began.
     reader
         Its champion's journal.
@@ -307,11 +307,11 @@ def fold_challenger(
     kept = [one for one in snapshots_in(path / "snapshots") if one.position <= position]
     held = newest_readable(kept)
     if held is None:
-        model, start = following.new_model(), following.position + 1
+        model, start = origin.new_model(), origin.position + 1
     else:
         check_snapshot(reader, *held)
         model, start = held[1], held[0].position + 1
-    rejoiner = rejoiner_of(following, reader, None if held is None else model)
+    rejoiner = rejoiner_of(origin, reader, None if held is None else model)
     for row in reader.read(start) if start <= position else ():
         rejoiner = follow_row(model, row, reader, rejoiner)
         if row.position >= position:

@@ -19,8 +19,9 @@ from nonzero_service.models.promotions import promotions_in
 from nonzero_service.models.served import ServedModel
 from nonzero_service.schema_text import that_differs
 from nonzero_service.settings.learning_rules import AUTO
+from nonzero_service.writer.challenger_origin import Beginning, ChallengerOrigin, OwnPolicy
 from nonzero_service.writer.entries import start_of
-from nonzero_service.writer.following import Beginning, Following, OwnPolicy, sequence_of
+from nonzero_service.writer.sequences import sequence_of
 
 RULES: Final = ("learning_rate", "optimizer")
 
@@ -71,7 +72,7 @@ async def challenger_of(champion: ServedModel, own: NewModelSettings, start: Beg
         changes = {"negatives": policy.negatives, "own": config.own | {"negatives"}}
         config = msgspec.structs.replace(config, **changes)
     at = await _place_of(champion, start)
-    following = Following(
+    origin = ChallengerOrigin(
         champion=champion.name,
         id=uuid.uuid4().hex,
         start=start,
@@ -82,8 +83,8 @@ async def challenger_of(champion: ServedModel, own: NewModelSettings, start: Beg
         policy=policy,
     )
     if not at.recalibrated:
-        del following.settings["recalibrated"]
-    return msgspec.structs.replace(config, following=following)
+        del origin.settings["recalibrated"]
+    return msgspec.structs.replace(config, origin=origin)
 
 
 def begin_challenger(config: ModelConfig, directory: Path) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import AsyncExitStack
 
 import structlog
 
 from nonzero_service.history.keeping import HistoryKeeper
 from nonzero_service.logs import described
-from nonzero_service.models.challenger import Challenger, FollowingSnapshots
+from nonzero_service.models.challenger import Challenger
 from nonzero_service.models.challenger_files import StoredChallenger
+from nonzero_service.models.challenger_learner import ChallengerLearner, ChampionParts
+from nonzero_service.models.challenger_snapshots import ChallengerSnapshots
 from nonzero_service.models.common import Common
-from nonzero_service.models.following_learner import ChampionParts, FollowingLearner
 from nonzero_service.models.memory_taking import take_memory
 from nonzero_service.models.recovery import StoredModel
 
@@ -54,14 +54,14 @@ async def open_challenger(
     await asyncio.to_thread(take_memory, brought.model, shared)
     brought.model.recalibrating = settings.recalibration == "on"
     async with AsyncExitStack() as opened:
-        learner = FollowingLearner(brought, champion, settings.sliced_fields, common.threads, failed)
+        learner = ChallengerLearner(brought, champion, settings.sliced_fields, common.threads, failed)
         history = HistoryKeeper(brought.history, learner)
         opened.push_async_callback(history.close)  # when all is learned
         opened.push_async_callback(learner.close)
         newest = next(iter(brought.snapshots.all()), None)
-        age = 0.0 if newest is None else max(time.time() - newest.path.stat().st_mtime, 0.0)
+        age = 0.0 if newest is None else newest.age_seconds
         stored = StoredModel(brought.model, champion.journal, brought.snapshots, tail_seconds=age)
-        snapshots = FollowingSnapshots(
+        snapshots = ChallengerSnapshots(
             name,
             stored,
             learner,

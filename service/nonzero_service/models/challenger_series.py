@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary
 from nonzero.statistics.comparison import Interval, Verdict
 from nonzero_service.metrics.exposition import Series, Told
 from nonzero_service.models.challenger import Challenger
-from nonzero_service.writer.following import sequence_of
 from nonzero_service.writer.pairing import Pairing
+from nonzero_service.writer.sequences import sequence_of
 
 VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
 

@@ -24,8 +24,8 @@ from nonzero_service.models.model_config import NewModelSettings
 from nonzero_service.models.promoting import Promoted, check_policy, promote
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
+from nonzero_service.writer.challenger_origin import Beginning
 from nonzero_service.writer.followers import MOST
-from nonzero_service.writer.following import Beginning
 
 
 class ModelSharing(Protocol):

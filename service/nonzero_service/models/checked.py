@@ -10,11 +10,12 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from nonzero import LogisticRegression, SnapshotError
+from nonzero.model.notes import SOURCES_NOTE
 from nonzero_service.journal.reader import JournalRows
 from nonzero_service.journal.snapshots import SnapshotFile, snapshots_in
 from nonzero_service.journal.verification import Verified
 from nonzero_service.models.snapshot_files import check_snapshot
-from nonzero_service.writer.origins import SOURCES_NOTE, PartitionRead, partitions_of
+from nonzero_service.writer.origins import PartitionRead, partitions_of
 
 Told = Callable[[str, int, int], object]
 """Told what is going on, how far it is, and where it ends."""

@@ -14,9 +14,6 @@ from nonzero_service.models.rounds import Rounds
 from nonzero_service.settings import Settings
 from nonzero_service.writer.threads import WriterThreads
 
-AT_ONCE: Final = 4
-"""So many models are opened, saved or closed at a time."""
-
 SNAPSHOTS_AT_ONCE: Final = 2
 """So many snapshots are taken at a time because they are due: each takes the memory of a table."""
 

@@ -9,6 +9,7 @@ import structlog
 from nonzero_service.impressions.event_clock import EventClock
 from nonzero_service.impressions.joiner import Joiner
 from nonzero_service.impressions.older import older_files, older_impressions, remove_older
+from nonzero_service.impressions.replaying import enter_row, note_seen, settle
 from nonzero_service.impressions.rows import encode_row
 from nonzero_service.impressions.rules import GRACE_MS, Rules
 from nonzero_service.impressions.segment import CAPACITY
@@ -84,10 +85,10 @@ def open_impressions(
         take_over_older(name, journal, store)
     if watermark_ms is None:
         store.read_no_topics()
-        store.settle(journal.clock.now_ms(), min(GRACE_MS, rules.attribution_ms, down_ms))
+        settle(store, journal.clock.now_ms(), min(GRACE_MS, rules.attribution_ms, down_ms))
     else:  # that clock stood still: no label has waited outside meanwhile but those in the topics
         store.watermark_ms = max(store.watermark_ms or 0, watermark_ms)
-        store.settle(EventClock(journal.clock.now_ms, store).now_ms(), 0)
+        settle(store, EventClock(journal.clock.now_ms, store).now_ms(), 0)
     return store
 
 
@@ -109,10 +110,10 @@ def pending_in(reader: JournalRows, rules: Rules) -> int:
     tell_of_impressions(store, reader, fail)
     for row, references in older_impressions(reader.directory):
         if not (store.segments.find(row.hashes) >= 0).any():
-            store.enter_row(row, 0)
-            store.seen(references)
+            enter_row(store, row, 0)
+            note_seen(store, references)
     if store.rules.negatives == "at_once":  # the ends of these windows are no rows: nothing is learned then
-        store.settle(0, 0)
+        settle(store, 0, 0)
         joiner, now_ms = Joiner(store), store.watermark_ms or max(reader.tip.time_ms, wall_ms())
         while joiner.end(CAPACITY, now_ms) is not None:
             pass
@@ -135,8 +136,8 @@ def take_over_older(name: str, journal: Journal, store: ImpressionStore) -> None
             *([label_entry(references)] if len(references) else []),
         ]
         position = journal.append(entries)
-        store.enter_row(row, position - len(entries) + 1)
-        store.seen(references)
+        enter_row(store, row, position - len(entries) + 1)
+        note_seen(store, references)
         taken += row.stops.size
     remove_older(journal.directory)
     structlog.get_logger("impressions").info("taken over into the journal", model=name, impressions=taken)

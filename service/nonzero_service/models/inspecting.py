@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nonzero import LogisticRegression
+from nonzero.model.notes import SOURCES_NOTE
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.errors import JournalDamagedError
 from nonzero_service.journal.snapshots import SnapshotFile, snapshots_in
@@ -17,7 +18,8 @@ from nonzero_service.models.impression_opening import own_rules, pending_in
 from nonzero_service.models.model_config import config_of
 from nonzero_service.models.snapshot_files import newest_readable
 from nonzero_service.writer.entries import Pause, pause_since, start_of
-from nonzero_service.writer.origins import SOURCES_NOTE, PartitionRead, note_source, partitions_of
+from nonzero_service.writer.origins import PartitionRead, partitions_of
+from nonzero_service.writer.source_rows import note_source
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,13 @@ def inspect_model(directory: Path) -> Inspected:
     config = config_of(directory)
     snapshots = snapshots_in(directory / "snapshots")
     newest = newest_readable(snapshots, FileNotFoundError)  # a service may just now have removed it
-    following = config.following
-    with JournalReader(directory if following is None else directory.parent / following.champion) as reader:
+    origin = config.origin
+    with JournalReader(directory if origin is None else directory.parent / origin.champion) as reader:
         base, tip = reader.base, reader.tip
         opening = next(reader.read(1), None) if base.position == 0 else None
         paused = _pause(reader)
-        sources = _sources(reader, newest) if following is None else ()
-        pending = 0 if following is not None else pending_in(reader, own_rules(config))
+        sources = _sources(reader, newest) if origin is None else ()
+        pending = 0 if origin is not None else pending_in(reader, own_rules(config))
     return Inspected(
         base.position + 1,
         tip.position,
@@ -75,7 +77,7 @@ def inspect_model(directory: Path) -> Inspected:
         datetime.fromtimestamp(tip.time_ms / 1000, UTC),
         [snapshot.position for snapshot in snapshots],
         sorted(path.name for path in (directory / "snapshots").glob("*.damaged")),
-        _settings_of(opening) if following is None else following.settings,
+        _settings_of(opening) if origin is None else origin.settings,
         config.labelling,
         paused,
         sources,

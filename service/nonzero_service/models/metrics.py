@@ -24,8 +24,8 @@ from nonzero_service.metrics.process import Process
 from nonzero_service.models import series
 from nonzero_service.models.challenger_series import FollowedFigures, followed
 from nonzero_service.models.recent_figures import figures_of_learned, figures_of_served
-from nonzero_service.models.registry import Models
 from nonzero_service.models.served import ServedModel
+from nonzero_service.models.served_models import ServedModels
 
 
 class WorkerStates(Protocol):
@@ -61,7 +61,7 @@ class ServiceMetrics(Counts):
         The further processes of the service.
     """
 
-    def __init__(self, models: Models, workers: WorkerStates) -> None:
+    def __init__(self, models: ServedModels, workers: WorkerStates) -> None:
         super().__init__()
         self.conflicting = self._conflicting
         self.others: list[Callable[[], Iterable[Metric]]] = []
@@ -92,7 +92,8 @@ class ServiceMetrics(Counts):
         """Return everything in Prometheus' text format; that takes milliseconds, and any thread may ask."""
         models = self._models.all()
         self._recent.look([one.model for one in models])
-        self._answered.look([one.attribution for one in models if one.attribution.impressions.next_number])
+        attributions = [one.attribution for one in models]
+        self._answered.look([one for one in attributions if one.impressions.segments.next_number])
         with self._telling:
             return b"".join([generate_latest(self), *self._of_models(models)])
 

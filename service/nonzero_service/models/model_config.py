@@ -18,7 +18,7 @@ from nonzero_service.journal.files import write_durably
 from nonzero_service.schema_text import read_schema, that_differs
 from nonzero_service.settings import Settings
 from nonzero_service.settings.learning_rules import AUTO, optimizer_of
-from nonzero_service.writer.following import Following
+from nonzero_service.writer.challenger_origin import ChallengerOrigin
 
 FILE: Final = "model.json"
 
@@ -70,7 +70,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     own: frozenset[str] = frozenset()
     """The settings that were asked for when it was made; the others were the service's."""
 
-    following: Following | None = None
+    origin: ChallengerOrigin | None = msgspec.field(default=None, name="following")
     """How it began, where it is a challenger."""
 
     file: str | None = None
@@ -141,7 +141,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def starts_after(self) -> int | None:
         """The last position of its champion's journal that a challenger has learned nothing from."""
-        return None if self.following is None else self.following.position
+        return None if self.origin is None else self.origin.position
 
     @property
     def lanes(self) -> int:

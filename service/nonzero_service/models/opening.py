@@ -24,6 +24,7 @@ from nonzero_service.impressions.tailing import TailedImpressions
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.models.attribution import Attribution
 from nonzero_service.models.challenger_files import ChallengerPlace
+from nonzero_service.models.challenger_learner import ChampionParts
 from nonzero_service.models.challenger_opening import open_challenger
 from nonzero_service.models.clocks import ClockWatch
 from nonzero_service.models.common import Common
@@ -31,7 +32,6 @@ from nonzero_service.models.data_directory import check_model
 from nonzero_service.models.dependents import Dependents
 from nonzero_service.models.field_watch import FieldWatch
 from nonzero_service.models.followed_windows import FollowedWindows
-from nonzero_service.models.following_learner import ChampionParts
 from nonzero_service.models.impression_keeper import ImpressionKeeper
 from nonzero_service.models.impression_opening import open_impressions, rules_of, say_damaged
 from nonzero_service.models.memory_taking import take_memory
@@ -274,8 +274,8 @@ def _finished(
     """Let the directory say what was promoted, where a kill came before; return the configuration."""
     gone = promotions_in(stored.journal) if challengers else {}
     for one in challengers:
-        if one.following.id in gone:
-            config = finish_promotion(path, one.path, *gone[one.following.id])
+        if one.origin.id in gone:
+            config = finish_promotion(path, one.path, *gone[one.origin.id])
     return config
 
 

@@ -29,7 +29,8 @@ from nonzero_service.models.promotions import (
 from nonzero_service.models.served import ServedModel
 from nonzero_service.writer.entries import promotion_entry
 from nonzero_service.writer.fold import take_over_notes
-from nonzero_service.writer.following import Promotion, sequence_of
+from nonzero_service.writer.promotion import Promotion
+from nonzero_service.writer.sequences import sequence_of
 
 
 class Promoted(NamedTuple):

@@ -27,9 +27,10 @@ from nonzero_service.journal.snapshots import SnapshotFile, SnapshotFolder, snap
 from nonzero_service.models.challenger_files import fold_challenger
 from nonzero_service.models.model_config import LABELLING, ModelConfig, config_of
 from nonzero_service.models.snapshot_files import needed_from
+from nonzero_service.writer.challenger_origin import ChallengerOrigin
 from nonzero_service.writer.entries import promotion_of
 from nonzero_service.writer.fold import FindPromoted
-from nonzero_service.writer.following import Following, Promotion
+from nonzero_service.writer.promotion import Promotion
 
 PROMOTED: Final = "promoted"
 RETIRED: Final = "retired"
@@ -48,9 +49,9 @@ def promotion_by(name: str, config: ModelConfig, impressions: TakenOver | None =
     impressions
         What becomes of impressions, where it has a late-label policy of its own.
     """
-    assert config.following is not None  # noqa: S101 - it is a challenger's
+    assert config.origin is not None  # noqa: S101 - it is a challenger's
     taken: dict[str, Any] = msgspec.to_builtins(config)
-    return Promotion(name, config.following, {key: taken[key] for key in CHANGED}, impressions)
+    return Promotion(name, config.origin, {key: taken[key] for key in CHANGED}, impressions)
 
 
 def promoted_configuration(config: ModelConfig, promotion: Promotion) -> ModelConfig:
@@ -71,7 +72,7 @@ def promotions_in(reader: JournalRows) -> dict[str, tuple[int, Promotion]]:
     found = {}
     for row in reader.read_of(("promotion",), fail):
         promotion = promotion_of(row)
-        found[promotion.following.id] = row.position, promotion
+        found[promotion.origin.id] = row.position, promotion
     return found
 
 
@@ -113,13 +114,13 @@ def promoted_from(directory: Path, reader: JournalRows, *, retire: bool = False)
     """
 
     def find(promotion: Promotion, row: JournalRow, old: LogisticRegression) -> LogisticRegression:
-        path = _place_of(directory, promotion.following, row.position)
+        path = _place_of(directory, promotion.origin, row.position)
         try:
-            new = fold_challenger(path, promotion.following, reader, row.position - 1)
+            new = fold_challenger(path, promotion.origin, reader, row.position - 1)
         except PrunedError as error:
             raise SnapshotError(
                 f"position {row.position} promotes {promotion.name!r}, and neither is {path} whole nor are "
-                f"the rows from position {promotion.following.needed_from} held, of which it could be made "
+                f"the rows from position {promotion.origin.needed_from} held, of which it could be made "
                 "again; restore the directory from a backup"
             ) from error
         if retire and not (directory / RETIRED / f"{row.position:020d}.safetensors").exists():
@@ -133,8 +134,8 @@ def refolded(changes: dict[str, Any], reader: JournalRows) -> FindPromoted:
     """Return what makes promoted challengers anew of a whole journal, with some settings changed."""
 
     def find(promotion: Promotion, row: JournalRow, _: LogisticRegression) -> LogisticRegression:
-        following = promotion.following
-        other = msgspec.structs.replace(following, settings=following.settings | changes)
+        origin = promotion.origin
+        other = msgspec.structs.replace(origin, settings=origin.settings | changes)
         return fold_challenger(reader.directory / PROMOTED / "none", other, reader, row.position - 1)
 
     return find
@@ -182,11 +183,11 @@ def _needed_from(path: Path) -> int:
     snapshots = snapshots_in(path / "snapshots")
     if snapshots:
         return min(map(needed_from, snapshots))
-    following = config_of(path).following
-    return 1 if following is None else following.needed_from
+    origin = config_of(path).origin
+    return 1 if origin is None else origin.needed_from
 
 
-def _place_of(directory: Path, following: Following, position: int) -> Path:
+def _place_of(directory: Path, origin: ChallengerOrigin, position: int) -> Path:
     """Return where a promoted challenger is kept: in the champion's directory, or beside it yet."""
     place = directory / PROMOTED / f"{position:020d}"
     if place.exists():
@@ -196,6 +197,6 @@ def _place_of(directory: Path, following: Following, position: int) -> Path:
             config = config_of(other)
         except (SnapshotError, NotADirectoryError):
             continue
-        if config.following is not None and config.following.id == following.id:
+        if config.origin is not None and config.origin.id == origin.id:
             return other
     return place

@@ -93,21 +93,21 @@ def recover(
     journal = open_journal(directory, reached=reached)
     try:
         snapshots.tidy()
-        following = [
+        brought = [
             load_challenger(one, journal, fields, recalibrating=recalibrating)
             for one in _unpromoted(challengers, journal)
         ]
-        held = _newest(snapshots, journal, following)
+        held = _newest(snapshots, journal, brought)
         model, start = found(journal, held)
         promoted = promoted_from(directory, journal, retire=True)
-        tail = replay(model, journal, start, replayed, following, promoted, history)
+        tail = replay(model, journal, start, replayed, brought, promoted, history)
         pause = _pause_of(tail, journal)
     except BaseException:
         journal.close()
         raise
-    begun = tail.first_ms / 1000 if held is None else held[0].path.stat().st_mtime
-    seconds = max(time.time() - begun, 0.0)
-    return StoredModel(tail.model, journal, snapshots, pause, tail.nbytes, seconds, following)
+    begun = tail.first_ms / 1000
+    seconds = max(time.time() - begun, 0.0) if held is None else held[0].age_seconds
+    return StoredModel(tail.model, journal, snapshots, pause, tail.nbytes, seconds, brought)
 
 
 def bring_on(folded: Folded, directory: Path, open_journal: OpenJournal, replayed: Replayed) -> StoredModel:
@@ -158,17 +158,17 @@ def _pause_of(tail: ReplayEnd, journal: Journal) -> Pause | None:
 def _unpromoted(challengers: Sequence[ChallengerPlace], reader: JournalRows) -> list[ChallengerPlace]:
     """Return those that were not promoted: a kill may have left the others beside their champion."""
     gone = promotions_in(reader) if challengers else {}
-    return [one for one in challengers if one.following.id not in gone]
+    return [one for one in challengers if one.origin.id not in gone]
 
 
 def _newest(
-    snapshots: SnapshotFolder, reader: JournalRows, following: Sequence[StoredChallenger]
+    snapshots: SnapshotFolder, reader: JournalRows, challengers: Sequence[StoredChallenger]
 ) -> tuple[SnapshotFile, LogisticRegression] | None:
     """Return the newest snapshot from which what challengers are compared with is predicted again.
 
     Where there is none, it is the newest of all: the comparisons begin anew.
     """
-    needed = [one.paired_from for one in following if one.paired_from is not None]
+    needed = [one.paired_from for one in challengers if one.paired_from is not None]
     if needed:
         held = snapshots.newest(LogisticRegression.load, say_damaged, until=min(needed))
         whole = reader.base.position == 0 and not start_of(next(reader.read(1))).examples
@@ -230,7 +230,7 @@ def replay(
     reader: JournalRows,
     start: int,
     replayed: Replayed,
-    following: Sequence[StoredChallenger] = (),
+    challengers: Sequence[StoredChallenger] = (),
     promoted: fold.FindPromoted | None = None,
     history: History | None = None,
 ) -> ReplayEnd:
@@ -242,7 +242,7 @@ def replay(
         The model as the rows before `start` made it, and its journal.
     replayed
         Told how far it is.
-    following
+    challengers
         Challengers, of which those that are compared are brought to the end with it.
     promoted
         Finds what challengers have become that were promoted.
@@ -252,7 +252,7 @@ def replay(
     end = reader.tip.position
     since: int | None = model.notes.get("held_since")
     nbytes = first_ms = 0
-    beside = [one for one in following if one.paired_from is not None]
+    beside = [one for one in challengers if one.paired_from is not None]
     for row in reader.read(min([start, *(one.position + 1 for one in beside)])):
         if row.position > end:  # another process writes
             break

@@ -11,13 +11,11 @@ the model ``default``.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar, Unpack
+from typing import Final, Unpack
 
 import structlog
 
@@ -26,14 +24,9 @@ from nonzero.model.settings import size_of
 from nonzero_service.budget import check_descriptors
 from nonzero_service.errors import (
     ChallengerError,
-    ClosedError,
     HasChallengersError,
-    IsChallengerError,
-    ModelExistsError,
-    NotReadyError,
     UnknownModelError,
 )
-from nonzero_service.incidental import incidentally
 from nonzero_service.journal.descriptors import explain_shortage
 from nonzero_service.journal.errors import JournalClosedError
 from nonzero_service.journal.files import ensure_directory, keep_private
@@ -49,28 +42,26 @@ from nonzero_service.models.challenger import Challenger
 from nonzero_service.models.challenger_files import ChallengerPlace, challengers_among
 from nonzero_service.models.challengers import Challengers, ModelSharing
 from nonzero_service.models.changes import Changes
-from nonzero_service.models.common import AT_ONCE, Common
-from nonzero_service.models.data_directory import begin, look
+from nonzero_service.models.common import Common
+from nonzero_service.models.data_directory import DataDirectory, begin, look
+from nonzero_service.models.each import each
 from nonzero_service.models.folder import ModelFolder
 from nonzero_service.models.memory import check_room
 from nonzero_service.models.model_config import ModelConfig, NewModelSettings, labelling_of
 from nonzero_service.models.opening import open_model
 from nonzero_service.models.promoting import Promoted
+from nonzero_service.models.saving import save_all
 from nonzero_service.models.served import Feed, ServedModel
+from nonzero_service.models.served_models import ServedModels
 from nonzero_service.settings import Settings
-from nonzero_service.writer.following import Beginning
-
-T = TypeVar("T")
-
-LEAST: Final = 2.0
-"""So many seconds there are to save models, however long requests took to end."""
+from nonzero_service.writer.challenger_origin import Beginning
 
 DEFAULT: Final = "default"
 """The model that exists from the first start."""
 
 
-class Models:
-    """All models of a service; used on the event loop.
+class Models(ServedModels):
+    """All models of a service: opened, made, deleted and closed; used on the event loop.
 
     Parameters
     ----------
@@ -85,111 +76,22 @@ class Models:
     def __init__(
         self, settings: Settings, on_failure: Callable[[Exception], None], sharing: ModelSharing | None = None
     ) -> None:
+        self.folder = ModelFolder(settings.data_dir / "models")
+        self._changes = Changes()
+        busy: set[str] = set()
+        super().__init__(Challengers(settings, self.folder, self._changes, busy, sharing), busy)
         self.settings = settings
         self._sharing = sharing
         self._on_failure = on_failure
         self._common: Common | None = None
-        self.folder = ModelFolder(settings.data_dir / "models")
-        self.ready = False
         self.failed = False
         """Whether something failed that only a new start mends: then nothing is saved at the end."""
         self.stop_by: float | None = None
         """By when a stop is to be over, by the monotonic clock, where that is known."""
         self.feeding: Callable[[ServedModel], Feed | None] = lambda _: None
         """Begins what has a model learn beside requests, when that is open for writing."""
-        self._closing = False
-        self._served: dict[str, ServedModel] = {}
-        self._busy: set[str] = set()
-        self._changes = Changes()
         self._lock: DirectoryLock | None = None
         self._log = structlog.get_logger("models")
-        self._following = Challengers(settings, self.folder, self._changes, self._busy, sharing)
-
-    # -- finding ---------------------------------------------------------------------------------------
-
-    def get(self, name: str) -> ServedModel:
-        """Return a model by its name.
-
-        Raises
-        ------
-        UnknownModelError
-            Where there is none.
-        NotReadyError
-            While the stored models are being opened.
-        ClosedError
-            When they are being closed.
-        IsChallengerError
-            For a challenger: it is only read.
-        """
-        served = self._served.get(name)
-        if served is not None and self.ready:
-            return served
-        if name in self._following and self.ready:
-            champion = self._following[name].champion.name
-            raise IsChallengerError(
-                f"{name!r} follows {champion!r} and learns what that learns: send this to {champion!r}"
-            )
-        self.check_ready()
-        if self._closing:
-            raise ClosedError("the service is stopping; come again when it has been started anew")
-        raise UnknownModelError(
-            f"there is no model named {name!r}; GET /v1/models lists them, PUT /v1/models/{{name}} makes one"
-        )
-
-    def readable(self, name: str) -> ServedModel | Challenger:
-        """Return a model by its name, to be read; challengers too.
-
-        Raises
-        ------
-        UnknownModelError, NotReadyError, ClosedError
-            As for :meth:`get`.
-        """
-        if self.ready:
-            if (served := self._served.get(name)) is not None:
-                return served  # first, as most are read so
-            if (challenger := self._following.get(name)) is not None:
-                return challenger
-        return self.get(name)
-
-    def challenger(self, champion: str, name: str) -> Challenger:
-        """Return the challenger of some name of a model.
-
-        Raises
-        ------
-        ChallengerError
-            Where that has none of this name.
-        """
-        served = self.get(champion)
-        for one in served.dependents.challengers:
-            if one.name == name:
-                return one
-        names = ", ".join(repr(one.name) for one in served.dependents.challengers) or "nobody"
-        raise ChallengerError(f"{name!r} does not follow {champion!r}; {names} does")
-
-    def find(self, name: str) -> ServedModel | None:
-        """Return a model by its name; None where there is none, or it is a challenger."""
-        return self._served.get(name)
-
-    def find_any(self, name: str) -> ServedModel | Challenger | None:
-        """Return a model or a challenger by its name; None where there is none."""
-        return self._served.get(name) or self._following.get(name)
-
-    def all(self) -> list[ServedModel]:
-        """Return every model, by name; challengers are not among them."""
-        return [self._served[name] for name in sorted(self._served)]
-
-    def everyone(self) -> list[ServedModel | Challenger]:
-        """Return every model and every challenger, by name."""
-        found: dict[str, ServedModel | Challenger] = {**self._served, **self._following}
-        return [found[name] for name in sorted(found)]
-
-    def check_ready(self) -> None:
-        """Raise :class:`NotReadyError` while the stored models are being opened."""
-        if not self.ready:
-            raise NotReadyError("the service is still opening its models; try again in a second")
-
-    def check_current(self) -> None:
-        """Raise :class:`NotReadyError` where what is read here is older than is allowed."""
 
     # -- opening and closing ---------------------------------------------------------------------------
 
@@ -218,12 +120,7 @@ class Models:
 
     async def _open(self) -> None:
         settings = self.settings
-        ensure_directory(settings.data_dir)
-        self._lock = DirectoryLock(settings.data_dir)
-        found = look(settings.data_dir)
-        ensure_directory(self.folder.directory)
-        await asyncio.to_thread(self.folder.remove, found.unfinished)
-        await asyncio.to_thread(self._keep_private)
+        found = await self._enter()
         for path in found.passed_over:
             self._log.warning("passed over: this is no model's name", path=str(path))
         if settings.import_file is not None and (found.begun or DEFAULT in found.models):
@@ -242,6 +139,17 @@ class Models:
             begin(settings.data_dir)
         await self._make_fed()
 
+    async def _enter(self) -> DataDirectory:
+        """Have the data directory, tidied; return what is in it."""
+        data_dir = self.settings.data_dir
+        ensure_directory(data_dir)
+        self._lock = DirectoryLock(data_dir)
+        found = look(data_dir)
+        ensure_directory(self.folder.directory)
+        await asyncio.to_thread(self.folder.remove, found.unfinished)
+        await asyncio.to_thread(self._keep_private)
+        return found
+
     async def _make_fed(self) -> None:
         """Make the models that a source is for, where they are not there.
 
@@ -251,11 +159,11 @@ class Models:
             Where a source is for a challenger.
         """
         for source in self.settings.source:
-            if source.model in self._following:
+            if source.model in self._challengers:
+                champion = self._challengers[source.model].champion.name
                 raise SettingsError(
-                    f"the source {source} is for the model {source.model!r}, which follows "
-                    f"{self._following[source.model].champion.name!r} and learns what that learns: have the "
-                    "source for that one"
+                    f"the source {source} is for the model {source.model!r}, which follows {champion!r} and "
+                    "learns what that learns: have the source for that one"
                 )
             if source.model not in self._served:
                 self._log.info("a model is made for a source", model=source.model, source=str(source))
@@ -280,29 +188,11 @@ class Models:
 
     async def _save_all(self) -> None:
         """Save every model, or as many as there is time for: the journals have all that they know."""
-        now, left = time.monotonic(), []
-        end = max(now + self.settings.grace_seconds if self.stop_by is None else self.stop_by, now + LEAST)
-
-        async def save(served: ServedModel) -> None:
-            if time.monotonic() < end:
-                await served.save_at_end()
-                for challenger in served.dependents.challengers:
-                    await challenger.save_at_end()
-            else:
-                left.append(served.name)
-
-        await each(self.all(), save)
-        if left:
-            incidentally(
-                self._log.warning,
-                "there was no time to save all models; the next start reads more of their journals",
-                models=len(left),
-                grace_seconds=self.settings.grace_seconds,
-            )
+        await save_all(self.all(), self.stop_by, self.settings.grace_seconds)
 
     async def _let_all_go(self) -> None:
         models, self._served = self.all(), {}
-        self._following.clear()
+        self._challengers.clear()
         await each(models, ServedModel.let_go)
         if self._common is not None:
             await self._common.close()
@@ -365,9 +255,9 @@ class Models:
         OSError
             Where the disk refuses; it is served as before then.
         """
-        if name in self._following and self.ready:
-            challenger = self._following[name]
-            await self._following.delete(challenger, self.get(challenger.champion.name))
+        if name in self._challengers and self.ready:
+            challenger = self._challengers[name]
+            await self._challengers.delete(challenger, self.get(challenger.champion.name))
             return
         served = self.get(name)
         if served.dependents.challengers or served.dependents.expected:
@@ -389,13 +279,6 @@ class Models:
         del self._served[name]
         self._busy.add(name)
         await self._changes.run(self._end(served, gone))
-
-    def check_free(self, name: str) -> None:
-        """Raise :class:`ModelExistsError` where a name is taken."""
-        if name in self._served or name in self._following or name in self._busy:
-            raise ModelExistsError(
-                f"there is a model named {name!r} already; DELETE it first, or take another name"
-            )
 
     async def create_challenger(
         self, name: str, champion: str, start: Beginning, own: NewModelSettings
@@ -420,14 +303,14 @@ class Models:
         HasChallengersError
             Where as many follow already as may.
         """
-        if champion in self._following:
+        if champion in self._challengers:
             raise ChallengerError(
-                f"{champion!r} is a challenger itself: follow {self._following[champion].champion.name!r}"
+                f"{champion!r} is a challenger itself: follow {self._challengers[champion].champion.name!r}"
             )
         served = self.get(champion)
         self.check_free(name)
         check_descriptors(self.settings, len(self._served) + len(self._busy))
-        return await self._following.make(self._shared, name, served, start, own)
+        return await self._challengers.make(self._shared, name, served, start, own)
 
     async def promote(self, champion: str, name: str) -> Promoted:
         """Let a challenger go on under its champion's name.
@@ -444,7 +327,7 @@ class Models:
         StorageError
             Where the journal takes no row: nothing was changed.
         """
-        return await self._following.promote(self.get(champion), self.challenger(champion, name))
+        return await self._challengers.promote(self.get(champion), self.challenger(champion, name))
 
     def _beginning(self, name: str) -> Begin:  # noqa: ARG002 - where nodes share models, it is made by it
         """Return what writes the start of a model."""
@@ -508,7 +391,7 @@ class Models:
                 raise
         self._served[name] = served
         served.begin_feed(self.feeding)
-        self._following.update({one.name: one for one in served.dependents.challengers})
+        self._challengers.update({one.name: one for one in served.dependents.challengers})
         return served
 
     @property
@@ -520,20 +403,3 @@ class Models:
         """Warn where settings of the service that a model was made with have changed since."""
         for key, (stored, wanted) in config.differences(self.settings).items():
             self._log.warning("a stored setting wins", model=name, setting=key, stored=stored, wanted=wanted)
-
-
-async def each(items: Iterable[T], do: Callable[[T], Awaitable[object]]) -> None:
-    """Do something with each of many, a few at a time; after an error no more is begun, and it is raised."""
-    left = deque(items)
-
-    async def work() -> None:
-        while left:
-            await do(left.popleft())
-
-    workers = [asyncio.ensure_future(work()) for _ in range(AT_ONCE)]
-    try:
-        await asyncio.gather(*workers)
-    except BaseException:
-        left.clear()
-        await asyncio.gather(*workers, return_exceptions=True)
-        raise

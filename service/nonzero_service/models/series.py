@@ -152,7 +152,9 @@ def served(answered: RecentFigures[Any]) -> Iterator[ModelSeries]:
     text = "Predictions with an id that wait for clicks before they are learned from."
     yield gauge("waiting_impressions", text, lambda one: one.attribution.impressions.waiting_count)
     text = "Clicks expected of what was learned at once, less those that came."
-    yield gauge("label_balance", text, lambda one: one.attribution.impressions.gate.balance)
+    yield gauge(
+        "label_balance", text, lambda one: one.attribution.impressions.waiting_impressions.gate.balance
+    )
 
 
 def passing() -> Iterator[ModelSeries]:

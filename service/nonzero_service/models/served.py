@@ -13,10 +13,10 @@ from nonzero import LogisticRegression
 from nonzero_service.history.keeping import HistoryKeeper
 from nonzero_service.incidental import incidentally
 from nonzero_service.models.attribution import Attribution
+from nonzero_service.models.challenger_learner import ChampionParts
 from nonzero_service.models.clocks import ClockWatch
 from nonzero_service.models.dependents import Dependents
 from nonzero_service.models.field_watch import FieldWatch
-from nonzero_service.models.following_learner import ChampionParts
 from nonzero_service.models.impression_keeper import ImpressionKeeper, PredictedRequest
 from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.models.names import FieldNames
@@ -25,8 +25,8 @@ from nonzero_service.models.replica import ReplicaState
 from nonzero_service.models.slicing import Slices
 from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
 from nonzero_service.models.snapshot_store import SnapshotStore
-from nonzero_service.writer.following import sequence_of
 from nonzero_service.writer.learner import ModelLearner
+from nonzero_service.writer.sequences import sequence_of
 
 
 class SharingState(Protocol):

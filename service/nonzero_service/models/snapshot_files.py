@@ -13,7 +13,7 @@ from nonzero.model.packed import Packed
 from nonzero.persistence.snapshot import read_metadata
 from nonzero_service.journal.reader import JournalRows
 from nonzero_service.journal.snapshots import SnapshotFile, SnapshotFolder
-from nonzero_service.writer.following import JOINING_NOTE
+from nonzero_service.writer.kept_joining import JOINING_NOTE
 
 
 def write_snapshot(

@@ -25,7 +25,7 @@ from nonzero_service.models.recovery import StoredModel
 from nonzero_service.models.snapshot_files import write_snapshot
 from nonzero_service.settings import Settings
 from nonzero_service.writer.applier import Applier
-from nonzero_service.writer.following import sequence_by, sequence_of
+from nonzero_service.writer.sequences import sequence_by, sequence_of
 from nonzero_service.writer.work import Copied
 
 T = TypeVar("T")

@@ -49,9 +49,9 @@ def verify(directory: Path, told: Told) -> Checked:
         checked = Checked(directory)
         try:
             with explain_shortage("this cannot be verified"):
-                following = check_model(directory).following
-                if following is not None:
-                    verify_challenger(checked, following, told)
+                origin = check_model(directory).origin
+                if origin is not None:
+                    verify_challenger(checked, origin, told)
                     return checked
                 _read_older(directory)
                 with JournalReader(directory) as reader:

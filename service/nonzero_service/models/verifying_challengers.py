@@ -7,35 +7,35 @@ from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.models.challenger_files import follow_row, rejoiner_of
 from nonzero_service.models.checked import Checked, ExpectedFold, Told, whole_snapshots
 from nonzero_service.models.promotions import promotions_in
-from nonzero_service.writer.following import Following
+from nonzero_service.writer.challenger_origin import ChallengerOrigin
 from nonzero_service.writer.rejoiner import Rejoiner
 
 
-def verify_challenger(checked: Checked, following: Following, told: Told) -> None:
+def verify_challenger(checked: Checked, origin: ChallengerOrigin, told: Told) -> None:
     """Read every snapshot of a challenger, and hold the fold against each.
 
     Parameters
     ----------
     checked
         Takes what is found.
-    following
+    origin
         How it began.
     told
         Told how far it is.
     """
-    with JournalReader(checked.directory.parent / following.champion) as reader:
+    with JournalReader(checked.directory.parent / origin.champion) as reader:
         whole: dict[int, ExpectedFold] = {}
-        model, start = following.new_model(), following.position + 1
-        rejoiner = rejoiner_of(following, reader, None)
+        model, start = origin.new_model(), origin.position + 1
+        rejoiner = rejoiner_of(origin, reader, None)
         begun = reader.base.position < start
         for snapshot, loaded in whole_snapshots(reader, checked, told):
             if begun:
                 whole[snapshot.position] = ExpectedFold.of(snapshot, loaded)
             else:
                 model, start, begun = loaded, snapshot.position + 1, True
-                rejoiner = rejoiner_of(following, reader, loaded)
+                rejoiner = rejoiner_of(origin, reader, loaded)
         checked.folded_from = start - 1
-        gone = promotions_in(reader).get(following.id)  # a kill came before its directory was moved
+        gone = promotions_in(reader).get(origin.id)  # a kill came before its directory was moved
         end = reader.tip.position if gone is None else gone[0] - 1
         if start <= end:
             _fold(reader, (model, rejoiner), start, end, whole, checked, told)

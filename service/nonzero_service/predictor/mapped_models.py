@@ -60,7 +60,7 @@ class MappedModels:
         found = {name: model.schema.conflicts.take() for name, model in self._models.items()}
         return {name: conflicts for name, conflicts in found.items() if conflicts}
 
-    def readable(self, name: str) -> ReadModel:
+    def get_readable(self, name: str) -> ReadModel:
         """Return a model by its name.
 
         Raises

@@ -32,7 +32,7 @@ from nonzero_service.workers import messages
 from nonzero_service.workers.channel import Channel, receive
 from nonzero_service.workers.forwarding import OF_PROCESSES, Forwarder
 from nonzero_service.workers.request_messages import KeepImpressions
-from nonzero_service.writer.following import sequence_of
+from nonzero_service.writer.sequences import sequence_of
 
 STANDARD_INPUT: Final = 0
 
@@ -76,7 +76,7 @@ class Worker(Server):
         return Dispatcher(TABLE, way, self.counts, progress)
 
     def _sequence_of(self, name: str) -> int:
-        return sequence_of(self.models.readable(name).model)
+        return sequence_of(self.models.get_readable(name).model)
 
     # -- beginning and ending --------------------------------------------------------------------------
 

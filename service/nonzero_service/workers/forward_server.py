@@ -25,7 +25,7 @@ from nonzero_service.errors import ChannelError
 from nonzero_service.http.admission import Admission, Capacity
 from nonzero_service.http.dispatch import NOT_WRITING, PASSED_ON, TOO_LATE
 from nonzero_service.journal.codec import decode_batch
-from nonzero_service.models.registry import Models
+from nonzero_service.models.served_models import ServedModels
 from nonzero_service.problems import problem_of
 from nonzero_service.settings import Settings
 from nonzero_service.workers import request_messages as messages
@@ -64,7 +64,7 @@ class ForwardServer:
     def __init__(
         self,
         app: ASGIApp,
-        models: Models,
+        models: ServedModels,
         bodies: Bodies,
         tasks: set[asyncio.Task[None]],
         settings: Settings,

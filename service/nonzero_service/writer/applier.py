@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
 from nonzero.model.gradual_copy import GradualCopy
+from nonzero.model.notes import SOURCES_NOTE
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.errors import OutcomeUnknownError
 from nonzero_service.journal.journal import Journal
@@ -19,9 +20,9 @@ from nonzero_service.logs import described
 from nonzero_service.turns import Turn, Turns
 from nonzero_service.writer.entries import held_examples
 from nonzero_service.writer.followers import Followers
-from nonzero_service.writer.following import sequence_of
-from nonzero_service.writer.origins import SOURCES_NOTE, noted_after
 from nonzero_service.writer.results import Results
+from nonzero_service.writer.sequences import sequence_of
+from nonzero_service.writer.source_rows import noted_after
 from nonzero_service.writer.work import (
     Change,
     CommittedGroup,

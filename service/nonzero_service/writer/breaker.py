@@ -108,7 +108,7 @@ class Breaker:
     def _warm(self, model: LogisticRegression, since: int) -> None:
         """Take for usual what a model has learned from last, after so many examples; not impressions."""
         n = min(model.examples - since, RECENT)
-        if self._impressions is None or self._impressions.next_number <= FEW_IMPRESSIONS * n:
+        if self._impressions is None or self._impressions.segments.next_number <= FEW_IMPRESSIONS * n:
             self._examples.warm(model.last(n))
 
     def reset(self) -> None:

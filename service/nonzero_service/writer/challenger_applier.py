@@ -24,10 +24,10 @@ from nonzero_service.writer.applier import Applier
 from nonzero_service.writer.changed_policy import rejoiner_after
 from nonzero_service.writer.entries import CHANGES, held_examples
 from nonzero_service.writer.followers import LAG_BYTES, LAG_GROUPS, NEAR
-from nonzero_service.writer.following import REACHED, sequence_of
 from nonzero_service.writer.pairing import PAIRING_NOTE, ComparedSince, Pairing
 from nonzero_service.writer.rejoiner import Rejoiner
 from nonzero_service.writer.results import Results
+from nonzero_service.writer.sequences import REACHED, sequence_of
 from nonzero_service.writer.work import CommittedGroup, Copied, Outcome
 
 PIECE: Final = 1 << 19

@@ -8,14 +8,16 @@ beginning from what the rows said before: what was learned at once is a negative
 from __future__ import annotations
 
 from nonzero import LogisticRegression
+from nonzero_service.impressions.replaying import settle
 from nonzero_service.impressions.states import ImpressionState
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.errors import StorageError
 from nonzero_service.journal.reader import JournalRows
+from nonzero_service.writer.challenger_origin import OwnPolicy
 from nonzero_service.writer.entries import promotion_of
-from nonzero_service.writer.following import REACHED, OwnPolicy, sequence_of
 from nonzero_service.writer.impression_rows import tell_of_impressions
 from nonzero_service.writer.rejoiner import Rejoiner
+from nonzero_service.writer.sequences import REACHED, sequence_of
 
 
 def rejoiner_after(model: LogisticRegression, row: JournalRow, reader: JournalRows) -> Rejoiner | None:
@@ -46,7 +48,7 @@ def rejoiner_after(model: LogisticRegression, row: JournalRow, reader: JournalRo
     store = made.store
     tell_of_impressions(store, reader, _fail, row.position)
     store.waiting_labels.clear()  # they come as rows when they are joined
-    store.settle(row.time_ms if store.watermark_ms is None else store.watermark_ms, 0)
+    settle(store, row.time_ms if store.watermark_ms is None else store.watermark_ms, 0)
     for segment in store.segments:
         states = segment.states[: segment.used]
         states[states == ImpressionState.LEARNED] = ImpressionState.EXPIRED

@@ -63,8 +63,9 @@ class CohortWatch:
         self._denied: Counter[int] = Counter()
         # Clicks and impressions of cohorts that have ended and are not in the mean yet.
         self._waiting = 0, 0
-        self._ended = self._impressions.ended // COHORT
-        self._first = self._impressions.next_number // COHORT + 1  # of earlier ones not all labels were seen
+        self._ended = self._impressions.windows.ended // COHORT
+        # Of earlier ones not all labels were seen.
+        self._first = self._impressions.segments.next_number // COHORT + 1
 
     def admit(self, references: References) -> tuple[int, dict[str, Any] | None]:
         """Look at impressions that are to be learned from.
@@ -124,7 +125,7 @@ class CohortWatch:
 
     def _end(self) -> None:
         """Take the cohorts whose windows have ended since into the mean."""
-        ended = self._impressions.ended // COHORT
+        ended = self._impressions.windows.ended // COHORT
         for cohort in range(self._ended, ended):
             clicks = self._clicked.pop(cohort, 0)
             self._denied.pop(cohort, None)

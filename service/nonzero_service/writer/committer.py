@@ -23,10 +23,11 @@ from nonzero_service.turns import Turn, Turns
 from nonzero_service.writer.entries import resume_entry
 from nonzero_service.writer.group_rows import GroupRows
 from nonzero_service.writer.micro_batch import Meets, MicroBatch
-from nonzero_service.writer.origins import Notes, Origin, check_many, noted_after, source_of
+from nonzero_service.writer.origins import Origin
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.preparing import Prepared, Preparer
 from nonzero_service.writer.results import Results
+from nonzero_service.writer.source_rows import Notes, check_many, noted_after, source_of
 from nonzero_service.writer.work import Applied, Change, CommittedGroup, Outcome, Resume, Rows, Work
 from nonzero_service.writer.work_queue import WorkQueue
 

@@ -34,7 +34,7 @@ from nonzero_service.impressions.rows import ImpressionRow, Teaching, decode_row
 from nonzero_service.journal.chain import JournalEntry, JournalRow
 from nonzero_service.journal.errors import BodyError
 from nonzero_service.journal.keys import KeyRecord
-from nonzero_service.writer.following import Promotion
+from nonzero_service.writer.promotion import Promotion
 
 S = TypeVar("S")
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from nonzero import Batch, BatchError, LogisticRegression, SettingsError
 from nonzero.batches.checking import first_unlabelled
-from nonzero.model.notes import FIELDS_NOTE, TABLES_NOTE
+from nonzero.model.notes import FIELDS_NOTE, SOURCES_NOTE, TABLES_NOTE
 from nonzero_service.impressions.joined import decode_joined
 from nonzero_service.impressions.rows import Teaching, decode_row
 from nonzero_service.journal.chain import JournalRow
@@ -36,9 +36,10 @@ from nonzero_service.writer.entries import (
     resumption_of,
     start_of,
 )
-from nonzero_service.writer.following import BEFORE, REACHED, Promotion, sequence_of
-from nonzero_service.writer.origins import SOURCES_NOTE, note_source
 from nonzero_service.writer.pairing import PAIRING_NOTE
+from nonzero_service.writer.promotion import Promotion
+from nonzero_service.writer.sequences import BEFORE, REACHED, sequence_of
+from nonzero_service.writer.source_rows import note_source
 
 Learned = Callable[[Batch, NDArray[np.float32]], object]
 """Told what was learned from, and what was predicted just before."""

@@ -16,8 +16,8 @@ from msgspec import structs
 
 from nonzero import Batch
 from nonzero_service.impressions.joined import References
+from nonzero_service.impressions.row_builder import EnteredRow
 from nonzero_service.impressions.rows import ImpressionRow, Teaching, encode_rows
-from nonzero_service.impressions.store import Kept
 from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.writer.entries import (
@@ -28,9 +28,9 @@ from nonzero_service.writer.entries import (
     label_entry,
     trip_entry,
 )
-from nonzero_service.writer.origins import SourceBody, source_entry
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.preparing import Prepared
+from nonzero_service.writer.source_rows import SourceBody, source_entry
 from nonzero_service.writer.work import Applied
 
 LARGE: Final = 1 << 16
@@ -196,7 +196,7 @@ class GroupRows:
             self._keyed().keys.append(one.record(first, came))
         return count, n - count
 
-    def _add_impressions(self, kept: Sequence[Kept]) -> tuple[int, int]:
+    def _add_impressions(self, kept: Sequence[EnteredRow]) -> tuple[int, int]:
         """Add predictions; return how many negatives are learned from, and how many are held."""
         learned = held = 0
         for row, begins in kept:

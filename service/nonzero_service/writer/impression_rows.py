@@ -11,7 +11,7 @@ from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.errors import StorageError
 from nonzero_service.journal.reader import JournalRows
 from nonzero_service.writer.entries import promotion_of, resumption_of
-from nonzero_service.writer.origins import source_in
+from nonzero_service.writer.source_rows import source_in
 
 
 def tell_of_impressions(

@@ -5,13 +5,18 @@ It is what cannot be read again. Where impressions stand, their ids and what was
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import SnapshotError
 from nonzero_service.impressions.array_text import array_of
-from nonzero_service.writer.following import OwnPolicy
+from nonzero_service.writer.challenger_origin import OwnPolicy
+
+JOINING_NOTE: Final = "joining"
+"""Where a snapshot of such a challenger has what has become of impressions, among its notes."""
 
 
 class KeptJoining(msgspec.Struct):
@@ -68,14 +73,14 @@ class KeptJoining(msgspec.Struct):
         SnapshotError
             Where they are not of as many as there are.
         """
-        first, ended, following = self.numbers
+        first, ended, stop = self.numbers
         try:
             states, foreseen = array_of(self.states, np.uint8), array_of(self.foreseen, np.float32)
         except ValueError as error:
             raise SnapshotError(f"what has become of impressions cannot be read: {error}") from error
-        if (states.size, foreseen.size) != (following - first, following - ended):
+        if (states.size, foreseen.size) != (stop - first, stop - ended):
             raise SnapshotError(
                 f"it says of {states.size} impressions what has become of them, and of {foreseen.size} what "
-                f"was predicted, not of {following - first} and {following - ended}"
+                f"was predicted, not of {stop - first} and {stop - ended}"
             )
         return states, foreseen

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from nonzero import Batch, BatchError, LogisticRegression
 from nonzero.batches.limits import MAX_WEIGHT
+from nonzero.model.notes import SOURCES_NOTE
 from nonzero_service.errors import ClosedError, QueueFullError
 from nonzero_service.impressions.packing import PredictedRows, size_of_records
 from nonzero_service.impressions.store import ImpressionStore
@@ -30,7 +31,7 @@ from nonzero_service.tracing import current_span
 from nonzero_service.writer.applier import Applier
 from nonzero_service.writer.committer import Committer
 from nonzero_service.writer.micro_batch import MicroBatch, Waiter
-from nonzero_service.writer.origins import SOURCES_NOTE, Origin, Position, positions_of
+from nonzero_service.writer.origins import Origin, Position, positions_of
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.results import Results
 from nonzero_service.writer.threads import WriterThreads

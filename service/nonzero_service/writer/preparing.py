@@ -10,7 +10,8 @@ from nonzero import Batch
 from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.joiner import Joined, Joiner
 from nonzero_service.impressions.matching import match_update
-from nonzero_service.impressions.store import ImpressionStore, Kept
+from nonzero_service.impressions.row_builder import EnteredRow
+from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.impressions.waiting_labels import WaitingLabel
 from nonzero_service.writer.work import EndWindows, Impress, LabelImpressions, Learn, Record, Rows
@@ -31,7 +32,7 @@ class Prepared:
     """Which impressions these were, the number -1 for none; None where all were none."""
     untaught: References | None = None
     """What becomes of other impressions."""
-    kept: Sequence[Kept] = ()
+    kept: Sequence[EnteredRow] = ()
     """Predictions that were entered."""
     verdicts: Sequence[Verdict] = ()
     """What labels met."""

@@ -22,6 +22,7 @@ from nonzero.fields.hashing import NO_FIELD
 from nonzero_service.impressions.array_text import text_of
 from nonzero_service.impressions.joined import References, decode_joined
 from nonzero_service.impressions.joiner import Joiner
+from nonzero_service.impressions.replaying import enter_row
 from nonzero_service.impressions.rows import ImpressionRow, Teaching, decode_row
 from nonzero_service.impressions.rules import GRACE_MS, Rules
 from nonzero_service.impressions.segment import CAPACITY, Segment
@@ -33,12 +34,13 @@ from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.codec import decode_batch
 from nonzero_service.journal.errors import BodyError, JournalDamagedError
 from nonzero_service.journal.reader import JournalRows
+from nonzero_service.writer.challenger_origin import OwnPolicy
 from nonzero_service.writer.entries import resumption_of
 from nonzero_service.writer.fold import check_place
-from nonzero_service.writer.following import JOINING_NOTE, REACHED, OwnPolicy
-from nonzero_service.writer.kept_joining import KeptJoining
-from nonzero_service.writer.origins import source_in
+from nonzero_service.writer.kept_joining import JOINING_NOTE, KeptJoining
 from nonzero_service.writer.pairing import Pairing
+from nonzero_service.writer.sequences import REACHED
+from nonzero_service.writer.source_rows import source_in
 
 AT_ONCE: Final = 1024
 """So many windows end at once."""
@@ -217,7 +219,7 @@ class Rejoiner:
         if not said.stops.size:
             return
         store.rules = replace(store.rules, negative_rate=said.rate)
-        store.enter_row(said._replace(teaching=Teaching.LATER), row.position)
+        enter_row(store, said._replace(teaching=Teaching.LATER), row.position)
         segment = store.segments[-1]
         self._entered_ms = max(int(segment.times[-1]), self._entered_ms)
         segment.times[-1] = self._entered_ms
@@ -251,7 +253,7 @@ class Rejoiner:
         if watermark_ms is None:
             return
         if self._event_ms is None:
-            self.store.ends_from_ms = 0
+            self.store.windows.ends_from_ms = 0
         self._event_ms, self._told_ms = max(self._event_ms or 0, watermark_ms), told_ms
 
     def _event_time(self, row: JournalRow) -> int | None:
@@ -276,11 +278,11 @@ class Rejoiner:
         silent = gap_ms > GAP_MS and self._last_ms > 0
         self._last_ms = now_ms
         if silent:
-            if self._in_grace and store.ends_from_ms <= now_ms:
-                self._end_due(store.ends_from_ms, turn)
-            store.ends_from_ms = now_ms + min(GRACE_MS, store.rules.attribution_ms, gap_ms)
+            if self._in_grace and store.windows.ends_from_ms <= now_ms:
+                self._end_due(store.windows.ends_from_ms, turn)
+            store.windows.ends_from_ms = now_ms + min(GRACE_MS, store.rules.attribution_ms, gap_ms)
             self._in_grace = True
-        elif now_ms >= store.ends_from_ms:
+        elif now_ms >= store.windows.ends_from_ms:
             self._in_grace = False
             self._end_due(now_ms, turn)
 
@@ -349,25 +351,25 @@ class Rejoiner:
     def notes(self) -> dict[str, Any]:
         """What a snapshot is to hold beside the model."""
         store = self.store
-        first = store.segments[0].first if store.segments else store.next_number
-        ended = max(store.ended, first)
-        numbers = np.arange(first, store.next_number)
+        first = store.segments[0].first if store.segments else store.segments.next_number
+        ended = max(store.windows.ended, first)
+        numbers = np.arange(first, store.segments.next_number)
         rules = store.rules
         kept = KeptJoining(
             policy=OwnPolicy(rules.negatives, rules.attribution_ms, rules.correction_ms),
             after=self.after,
             until=self._until,
             position=store.needed_from() or self._until + 1,
-            numbers=(first, ended, store.next_number),
+            numbers=(first, ended, store.segments.next_number),
             last_ms=self._last_ms,
             floor_ms=int(store.segments[0].times[0]) if store.segments else self._entered_ms,
-            ends_from_ms=store.ends_from_ms,
+            ends_from_ms=store.windows.ends_from_ms,
             in_grace=self._in_grace,
             event_ms=self._event_ms,
             told_ms=self._told_ms,
             rate=rules.negative_rate,
             states=text_of(store.segments.states(numbers)),
-            foreseen=text_of(self._foreseen_of(np.arange(ended, store.next_number))),
+            foreseen=text_of(self._foreseen_of(np.arange(ended, store.segments.next_number))),
         )
         return {JOINING_NOTE: msgspec.to_builtins(kept)}
 
@@ -382,8 +384,8 @@ class Rejoiner:
             Where the rows cannot be read.
         """
         kept = KeptJoining.of(notes.get(JOINING_NOTE))
-        first, ended, following = kept.numbers
-        numbers = np.arange(first, following)
+        first, ended, stop = kept.numbers
+        numbers = np.arange(first, stop)
         states, foreseen = kept.arrays()
         store = self.store
         self._entered_ms = kept.floor_ms
@@ -393,9 +395,10 @@ class Rejoiner:
             if row.position >= kept.position:
                 self._enter(None, row)
         store.rules = replace(store.rules, negative_rate=kept.rate)
-        store.next_number, store.ended, store.ends_from_ms = following, ended, kept.ends_from_ms
+        store.segments.next_number = stop
+        store.windows.ended, store.windows.ends_from_ms = ended, kept.ends_from_ms
         store.segments.set(numbers, states)
-        open_ = np.arange(ended, following)
+        open_ = np.arange(ended, stop)
         for segment, rows in store.segments.parts(open_):
             self._foreseen_in(segment)[open_[rows] - segment.first] = foreseen[rows]
         self._until, self._last_ms, self._in_grace = kept.until, kept.last_ms, kept.in_grace

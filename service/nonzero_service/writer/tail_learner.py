@@ -73,7 +73,7 @@ class TailLearner(ModelLearner):
         NotWritingError
             Always.
         """
-        raise _not_writing()
+        raise not_writing()
 
     def gather_for(self, waiter: Waiter, body: bytes) -> None:  # noqa: ARG002
         """Refuse a body.
@@ -83,7 +83,7 @@ class TailLearner(ModelLearner):
         NotWritingError
             Always.
         """
-        raise _not_writing()
+        raise not_writing()
 
     def impress(
         self,
@@ -101,11 +101,11 @@ class TailLearner(ModelLearner):
         NotWritingError
             Always.
         """
-        raise _not_writing()
+        raise not_writing()
 
     def _put(self, what: Rows | Change | Resume | Any, nbytes: int) -> asyncio.Future[Any]:
         if isinstance(what, Rows | Change | Resume):
-            raise _not_writing()
+            raise not_writing()
         self._check_open()
         work = Work(what, nbytes, self._loop.create_future())
         self.applier.put(CommittedGroup([work]))
@@ -115,7 +115,8 @@ class TailLearner(ModelLearner):
         self.applier.put(None)
 
 
-def _not_writing() -> NotWritingError:
+def not_writing() -> NotWritingError:
+    """Return what tells a client that a node follows."""
     return NotWritingError(
         "this node follows and does not write, and nothing was done; send it again, to the node that GET "
         "/leader names, or to any in a second"

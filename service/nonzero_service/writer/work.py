@@ -15,7 +15,8 @@ from nonzero_service.impressions.packing import PredictedRows
 from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.keys import KeyRecord
-from nonzero_service.writer.origins import Origin, SourceBody
+from nonzero_service.writer.origins import Origin
+from nonzero_service.writer.source_rows import SourceBody
 
 T = TypeVar("T")
 

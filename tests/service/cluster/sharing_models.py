@@ -11,7 +11,8 @@ from typing import Any
 import psycopg
 
 from nonzero_service.cluster.journals import ClusterJournals
-from nonzero_service.cluster.models import ClusterModels, Shared
+from nonzero_service.cluster.models import ClusterModels
+from nonzero_service.cluster.shared_stores import SharedStores
 from nonzero_service.journal.postgres.catalogue import Catalogue
 from nonzero_service.journal.postgres.connecting import Database
 from nonzero_service.journal.postgres.ends import PostgresEnds
@@ -34,7 +35,7 @@ class NodeModels(ClusterModels):
         self.database = Database(url, name, append_seconds=4)
         snapshots = SharedSnapshots(self.database)
         self.catalogue = Catalogue(self.database, snapshots)
-        shared = Shared(
+        shared = SharedStores(
             ClusterJournals(self.database), PostgresEnds(self.database), self.catalogue, snapshots
         )
         flags = {"bits": 12, "journal": url, "node": name, **settings}

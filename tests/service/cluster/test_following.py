@@ -116,7 +116,7 @@ def test_impressions_are_told_alike(tmp_path: Path, negatives: str) -> None:
         ours, theirs = pair.writes.attribution.impressions, pair.follows.attribution.impressions
         assert theirs.pending == ours.pending
         assert theirs.waiting_count == ours.waiting_count
-        assert theirs.next_number == ours.next_number == 40
+        assert theirs.segments.next_number == ours.segments.next_number == 40
         numbers = np.arange(40)
         assert theirs.segments.states(numbers).tolist() == ours.segments.states(numbers).tolist()
         assert pair.follows.model.digest() == pair.writes.model.digest()

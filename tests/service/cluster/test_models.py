@@ -89,7 +89,7 @@ class Reading:
         batch = batch_of(1)
         while True:
             for node in self._some:
-                assert node.readable("default").model.predict(batch).size == 1
+                assert node.get_readable("default").model.predict(batch).size == 1
                 self.count += 1
             await asyncio.sleep(0.001)
 
@@ -391,8 +391,7 @@ def test_a_model_that_is_removed_while_a_node_starts(
 
             async def removed() -> None:
                 await a.delete("other")
-                assert a._term is not None
-                await asyncio.to_thread(a._shared_by_all.catalogue.sweep, a._term)
+                await asyncio.to_thread(a.catalogue.sweep, a._term.required())
 
             def before(where: Any, name: str, model_of: Callable[..., int]) -> None:
                 really = getattr(where, name)

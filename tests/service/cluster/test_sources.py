@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from nonzero import LogisticRegression
+from nonzero.model.notes import SOURCES_NOTE
 from nonzero_service.errors import NotWritingError
-from nonzero_service.writer.origins import SOURCES_NOTE, Origin, partitions_of
+from nonzero_service.writer.origins import Origin, partitions_of
 from service.cluster.sharing_models import NodeModels, met
 from service.cluster.test_models import until_follows, with_nodes
 from service.fed import feed, piece_of, positions, read_of

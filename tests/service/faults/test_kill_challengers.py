@@ -93,13 +93,13 @@ def check_folds(models: Path) -> None:
             assert found.faults == [], (path, found.faults)
     with JournalReader(directory) as reader:
         promotions = [row for row in reader.read() if row.kind == "promotion"]
-        gone = {promotion_of(row).following.id for row in promotions}
+        gone = {promotion_of(row).origin.id for row in promotions}
         for path in models.iterdir():
-            following = config_of(path).following if path.name[0] != "." else None
-            if following is None or following.id in gone:
+            origin = config_of(path).origin if path.name[0] != "." else None
+            if origin is None or origin.id in gone:
                 continue
             for snapshot in snapshots_in(path / "snapshots"):
-                model = fold_challenger(directory / "none", following, reader, snapshot.position)
+                model = fold_challenger(directory / "none", origin, reader, snapshot.position)
                 assert model.digest() == LogisticRegression.load(snapshot.path).digest(), snapshot
 
 

@@ -174,11 +174,11 @@ def check_promotions(directory: Path) -> None:
     """Hold what promotions say of impressions against a fold of all rows before them."""
     with JournalReader(directory) as reader:
         for position, promotion in promotions_in(reader).values():
-            following, taken = promotion.following, promotion.impressions
+            origin, taken = promotion.origin, promotion.impressions
             assert taken is not None
-            assert following.policy is not None
-            model, rejoiner = following.new_model(), Rejoiner(following.policy, reader)
-            for row in reader.read(following.position + 1):
+            assert origin.policy is not None
+            model, rejoiner = origin.new_model(), Rejoiner(origin.policy, reader)
+            for row in reader.read(origin.position + 1):
                 if row.position == position:
                     break
                 rejoiner.follow(model, row, model.learn_checked)

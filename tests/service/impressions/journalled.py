@@ -18,9 +18,9 @@ from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.models.impression_opening import open_impressions
 from nonzero_service.writer.group_rows import GroupRows
-from nonzero_service.writer.origins import source_of
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.preparing import Prepared, Preparer
+from nonzero_service.writer.source_rows import source_of
 from nonzero_service.writer.work import EndWindows, Impress, LabelImpressions, Learn, Rows, StreamState
 
 
@@ -64,7 +64,7 @@ class JournalledImpressions:
         self.store: ImpressionStore = open_impressions(
             "tried", self.journal, self.rules, watermark_ms=self.watermark_ms
         )
-        self.store.ends_from_ms = 0
+        self.store.windows.ends_from_ms = 0
         self.preparer = Preparer(self.store, EventClock(lambda: self.now_ms, self.store).now_ms)
 
     def restart(self) -> None:

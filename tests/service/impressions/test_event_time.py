@@ -18,11 +18,12 @@ from nonzero_service.impressions.rules import WAIT_MS, Negatives, Rules
 from nonzero_service.impressions.states import ImpressionState
 from nonzero_service.impressions.tailing import TailedImpressions
 from nonzero_service.journal.errors import BodyError
-from nonzero_service.writer.following import OwnPolicy
+from nonzero_service.writer.challenger_origin import OwnPolicy
 from nonzero_service.writer.impression_rows import READERS
-from nonzero_service.writer.origins import Origin, Run, source_in
+from nonzero_service.writer.origins import Origin, Run
 from nonzero_service.writer.preparing import Prepared
 from nonzero_service.writer.rejoiner import Rejoiner
+from nonzero_service.writer.source_rows import source_in
 from nonzero_service.writer.work import EndWindows, Impress, LabelImpressions, Rows, StreamState
 from service.impressions.journalled import JournalledImpressions, impress
 
@@ -238,7 +239,7 @@ def test_a_group_that_the_journal_refuses_leaves_all_as_it_was(topics: Topics) -
     topics.store.undo()
     assert topics.store.watermark_ms == BEGAN
     assert len(topics.store.waiting_labels) == 2
-    assert topics.store.next_number == 0
+    assert topics.store.segments.next_number == 0
     topics.read(topics.shown("a", at_ms=BEGAN))
     assert topics.store.counts["joined"] == 1
 

@@ -14,10 +14,8 @@ import pytest
 
 from nonzero_service import impressions
 from nonzero_service.impressions.rules import Negatives, Rules
-from nonzero_service.impressions.states import ImpressionState
 from nonzero_service.journal.errors import JournalError, StorageError
 from nonzero_service.writer.pause import PauseState
-from nonzero_service.writer.preparing import Prepared
 from nonzero_service.writer.work import EndWindows, LabelImpressions, Rows, StreamState
 from service.impressions.journalled import JournalledImpressions, impress, numbers_of
 from service.impressions.test_store import HOUR, RULES, batch, probabilities
@@ -87,7 +85,7 @@ def test_an_exception_at_every_call_leaves_it_to_be_made(
 ) -> None:
     kept = made(tmp_path / "model", Rules(HOUR, HOUR, 1.0, negatives))
     store, count, seen = kept.store, 0, 0
-    before, states, last_ms = +store.counts, store.segments[0].states.copy(), store._last_ms
+    before, states, last_ms = +store.counts, store.segments[0].states.copy(), store.builder.last_ms
     while True:
         count += 1
         try:
@@ -99,10 +97,10 @@ def test_an_exception_at_every_call_leaves_it_to_be_made(
             break
         store.undo()
         assert +store.counts == before, count
-        assert store.segments[0].used == store.next_number == N
+        assert store.segments[0].used == store.segments.next_number == N
         assert (store.segments[0].states == states).all(), count
-        assert (store.ended, len(store.arrivals.delays), store.mark) == (0, 0, 0)
-        assert store._last_ms == last_ms  # or what is read again of a topic would be so late
+        assert (store.windows.ended, len(store.arrivals.delays), store.mark) == (0, 0, 0)
+        assert store.builder.last_ms == last_ms  # or what is read again of a topic would be so late
     assert seen > 20
     store.undo()
     prepared = kept.do(what()[0], now_ms=what()[1])[0]
@@ -193,39 +191,3 @@ def test_a_flipped_bit_is_never_learned_from(tmp_path: Path) -> None:
 
 def label_one() -> tuple[Rows, int]:
     return LabelImpressions(["imp-0"], [1], StreamState()), 6
-
-
-@pytest.mark.parametrize("negatives", ["at_once", "at_end"])
-def test_a_discarded_negative_is_not_taken_back(tmp_path: Path, negatives: Negatives) -> None:
-    pause = PauseState()
-    kept = JournalledImpressions(tmp_path / "model", Rules(HOUR, HOUR, 1.0, negatives), pause)
-    kept.keep(batch(2, 100), probabilities(2), 0)
-    if negatives == "at_end":
-        kept.keep(batch(N), probabilities(N), 1)
-        kept.end_all(HOUR)  # the first two, before the pause
-    pause.since = 1
-    if negatives == "at_once":
-        kept.keep(batch(N), probabilities(N), 1)
-    kept.end_all(2 * HOUR)
-    kept.label(["imp-0"], [1], 2 * HOUR)
-    kept.store.resume(discard=True)
-    pause.since = None
-    late = kept.label(["imp-0", "imp-1", "imp-101"], [1, 1, 1], 2 * HOUR)
-    assert late.verdicts == ["duplicate", "corrected", "corrected"]
-    before, p = batch(2, 100).weights[1], float(probabilities(2)[1])
-    np.testing.assert_allclose(late.batch.weights, [batch(N).weights[1], before / (1 - p)], rtol=1e-6)
-
-
-def test_what_is_held_is_known_after_a_crash(tmp_path: Path) -> None:
-    pause = PauseState()
-    kept = JournalledImpressions(tmp_path / "model", Rules(HOUR, HOUR), pause)
-    pause.since = 1
-    kept.keep(batch(N), probabilities(N), 1)
-    for _ in range(2):
-        states = kept.store.segments[0].states[:N]
-        assert (states == ImpressionState.LEARNED).all()
-        kept.restart()
-    kept.store.resume(discard=True)
-    assert (kept.store.segments[0].states[:N] == ImpressionState.UNTAUGHT).all()
-    joined: Prepared = kept.label(["imp-3"], [1], 2)
-    assert joined.batch.weights.tolist() == batch(N).weights[3:4].tolist()

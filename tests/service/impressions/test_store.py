@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 
 from nonzero import Batch
-from nonzero_service.impressions import segment, store
 from nonzero_service.impressions.joined import References
-from nonzero_service.impressions.rows import HEADER, ImpressionRow, Teaching, decode_row, encode_row
+from nonzero_service.impressions.replaying import note_seen
 from nonzero_service.impressions.rules import COLD, Rules
-from nonzero_service.journal.errors import BodyError
 from nonzero_service.writer.breaker import Breaker
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.work import LabelImpressions, StreamState
@@ -160,20 +158,6 @@ def test_what_was_undone_can_be_done_again(kept: JournalledImpressions) -> None:
     assert numbers_of(kept.label(["imp-51"], [1], 3)) == [3]
 
 
-def test_windows_end_in_order_and_once(kept: JournalledImpressions, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nonzero_service.writer.preparing.AT_ONCE", 5)
-    for step in range(10):
-        kept.keep(batch(7, 7 * step), probabilities(7), step)
-    kept.label(["imp-3", "imp-40"], [1, 0], 5)
-    assert kept.end(HOUR - 1) is None
-    ended = kept.end_all(HOUR + 6)
-    assert all((one.batch.labels == 0).all() and len(one.batch) <= 5 for one in ended)
-    assert [number for one in ended for number in numbers_of(one)] == [
-        j for j in range(49) if j not in (3, 40)
-    ]
-    assert kept.store.pending == 21
-
-
 def test_a_late_click_takes_the_negative_back(kept: JournalledImpressions) -> None:
     kept.keep(batch(3), probabilities(3), 0)
     kept.end_all(HOUR)
@@ -203,7 +187,7 @@ def test_a_journal_without_its_newest_row_gives_its_numbers_anew(kept: Journalle
     assert joined.references is not None
     other = JournalledImpressions(kept.directory.with_name("other"), RULES)
     other.keep(batch(3, 50), probabilities(3), 5)
-    other.store.seen(joined.references)
+    note_seen(other.store, joined.references)
     assert other.store.pending == 3
     assert other.label(["imp-52"], [1], 6).verdicts == ["joined"]
 
@@ -247,55 +231,3 @@ def test_a_late_click_takes_back_the_weight_that_its_negative_had(tmp_path: Path
     factors = late.batch.weights / np.concatenate([batch(COLD).weights[:1], given.weights])
     assert factors[0] == pytest.approx(1 / (1 - 0.1), rel=1e-5)
     np.testing.assert_allclose(factors[1:], np.where(was, 1 + 10 * 0.2 / 0.8, 1), rtol=1e-5)
-
-
-def test_full_segments_make_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (segment, store):
-        monkeypatch.setattr(module, "CAPACITY", 64)
-    kept = JournalledImpressions(tmp_path / "model", RULES)
-    given = batch(500)
-    for start, stop in ((0, 10), (0, 300), (290, 500)):
-        kept.keep(given.rows(start, stop), probabilities(500)[start:stop], 1000)
-    for _ in range(2):
-        assert kept.store.pending == 500
-        assert len(kept.store.segments) == 8
-        assert kept.keep(given, probabilities(500), 2000) == 0
-        kept.restart()
-    order = np.random.default_rng(1).permutation(500)
-    joined = kept.label([f"imp-{j}" for j in order], [1] * 500, 3000)
-    assert set(joined.verdicts) == {"joined"}
-    assert numbers_of(joined) == order.tolist()
-    same_rows(joined.batch, Batch.concatenate([given.rows(int(j), int(j) + 1) for j in order]))
-
-
-def test_what_is_of_no_more_use_is_forgotten_and_its_rows_are_not_needed(kept: JournalledImpressions) -> None:
-    assert kept.store.needed_from() is None
-    kept.keep(batch(5), probabilities(5), 0)
-    kept.keep(batch(5, 5), probabilities(5), 2 * HOUR)
-    kept.end_all(4 * HOUR)  # forgets what it can
-    assert kept.store.needed_from() == 2
-    assert kept.store.forget(5 * HOUR) == 0
-    kept.journal.truncate(2)
-    kept.restart()
-    assert kept.label(["imp-0", "imp-7"], [1, 1], 4 * HOUR).verdicts == ["unknown", "corrected"]
-    assert kept.store.forget(9 * HOUR) == 0, "what was not ended is not forgotten"
-
-
-@pytest.mark.parametrize("rows", [1, 3])
-def test_the_body_of_a_row_is_read_as_it_was_written(kept: JournalledImpressions, rows: int) -> None:
-    kept.keep(batch(rows), probabilities(rows), 5)
-    body = next(iter(kept.journal.read())).body
-    row = decode_row(body)
-    assert encode_row(row) == body
-    assert (row.first, row.rate, row.teaching, row.stops.size) == (0, 1.0, Teaching.LATER, rows)
-    parts = [row.part(0, 1, Teaching.NOW), row.part(1, rows, Teaching.HELD)]
-    assert [len(part.negatives()[0]) for part in parts] == [1, rows - 1]
-    for bad in (b"", body[:-1], body[:-4], body + bytes(4), b"\xff" * HEADER.size + body[HEADER.size :]):
-        with pytest.raises(BodyError):
-            decode_row(bad)
-
-
-def test_a_row_of_none_is_a_row() -> None:
-    nothing = np.empty(0, np.int64)
-    row = ImpressionRow(7, 0.5, Teaching.NOW, np.empty(0, np.uint32), nothing, np.empty(0, np.uint64))
-    assert len(decode_row(encode_row(row)).negatives()[0]) == 0

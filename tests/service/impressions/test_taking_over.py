@@ -22,9 +22,11 @@ from nonzero_service.journal.errors import BodyError
 from nonzero_service.models.challenger_files import fold_challenger, follow_row, rejoiner_of
 from nonzero_service.writer import fold
 from nonzero_service.writer import rejoiner as rejoining
+from nonzero_service.writer.challenger_origin import ChallengerOrigin, OwnPolicy
 from nonzero_service.writer.entries import promotion_entry, promotion_of
-from nonzero_service.writer.following import Following, OwnPolicy, Promotion, sequence_of
+from nonzero_service.writer.promotion import Promotion
 from nonzero_service.writer.rejoiner import Rejoiner
+from nonzero_service.writer.sequences import sequence_of
 from service.impressions.journalled import JournalledImpressions
 from service.writer.test_rejoiner import ATTRIBUTION, CORRECTION, WINDOW, Stream
 from service.writer.test_rejoiner import folded as folded_alone
@@ -33,15 +35,15 @@ SETTINGS = LogisticRegression(10, AdaGrad(0.2)).settings
 ONCE = (ImpressionState.CLICKED, ImpressionState.NEGATIVE, ImpressionState.EXPIRED)
 
 
-def follow(model: JournalledImpressions, after: int) -> tuple[Following, Rejoiner]:
+def follow(model: JournalledImpressions, after: int) -> tuple[ChallengerOrigin, Rejoiner]:
     """Let a challenger follow the rows after a position, up to the journal's end."""
     rows = list(model.journal.read())
     before = sum(row.count for row in rows[:after])
-    following = Following("tried", "1", "nothing", after, before, None, SETTINGS, WINDOW)
-    challenger, rejoiner = following.new_model(), Rejoiner(WINDOW, model.journal)
+    origin = ChallengerOrigin("tried", "1", "nothing", after, before, None, SETTINGS, WINDOW)
+    challenger, rejoiner = origin.new_model(), Rejoiner(WINDOW, model.journal)
     for row in rows[after:]:
         rejoiner.follow(challenger, row, challenger.learn_checked)
-    return following, rejoiner
+    return origin, rejoiner
 
 
 def promote(model: JournalledImpressions, after: int = 0, policy: OwnPolicy | None = WINDOW) -> int:
@@ -49,10 +51,10 @@ def promote(model: JournalledImpressions, after: int = 0, policy: OwnPolicy | No
 
     `policy` is that with which it was made: it may have come to another later.
     """
-    following, rejoiner = follow(model, after)
-    following = msgspec.structs.replace(following, policy=policy)
+    origin, rejoiner = follow(model, after)
+    origin = msgspec.structs.replace(origin, policy=policy)
     taken = taken_over(model.store, rejoiner.store, model.now_ms)
-    position = model.journal.append([promotion_entry(Promotion("b", following, {}, taken))])
+    position = model.journal.append([promotion_entry(Promotion("b", origin, {}, taken))])
     take_over(model.store, taken)
     return position
 
@@ -61,7 +63,7 @@ def folded(model: JournalledImpressions) -> LogisticRegression:
     """Return what a journal that holds a promotion makes of its model."""
 
     def find(promotion: Promotion, row: JournalRow, _: LogisticRegression) -> LogisticRegression:
-        return fold_challenger(model.directory / "none", promotion.following, model.journal, row.position - 1)
+        return fold_challenger(model.directory / "none", promotion.origin, model.journal, row.position - 1)
 
     found = LogisticRegression(9)
     for row in model.journal.read():
@@ -73,12 +75,12 @@ def folded(model: JournalledImpressions) -> LogisticRegression:
 def check_restart(model: JournalledImpressions) -> None:
     """Make the index of the rows again: all is as it was, as far as it is of use."""
     store = model.store
-    numbers = np.arange(store.segments[0].first, store.next_number)
-    live = store.next_number, store.rules, store.segments.states(numbers).tolist()
+    numbers = np.arange(store.segments[0].first, store.segments.next_number)
+    live = store.segments.next_number, store.rules, store.segments.states(numbers).tolist()
     model.restart()
     assert not any(len(one.batch) for one in model.end_all(model.now_ms))
     store = model.store
-    assert (store.next_number, store.rules, store.segments.states(numbers).tolist()) == live
+    assert (store.segments.next_number, store.rules, store.segments.states(numbers).tolist()) == live
 
 
 @pytest.mark.sampled(2)
@@ -109,7 +111,7 @@ def test_it_goes_on_as_a_model_that_always_had_the_policy(
     found, expected = folded(model), folded_alone(other.journal)
     assert found.examples == expected.examples > 200
     assert found.digest() == expected.digest()
-    numbers = np.arange(model.store.segments[0].first, model.store.next_number)
+    numbers = np.arange(model.store.segments[0].first, model.store.segments.next_number)
     assert (model.store.segments.states(numbers) == other.store.segments.states(numbers)).all()
 
 
@@ -118,7 +120,7 @@ def test_impressions_from_before_it_began_wait_or_are_passed_by(memory_path: Pat
     whole = stream.steps
     stream.steps = whole[:60]
     model = stream.send(memory_path / "promoted", "at_once")
-    began, first = model.journal.position, model.store.next_number
+    began, first = model.journal.position, model.store.segments.next_number
     stream.steps = whole[60:64]  # no longer than a window
     stream.go_on(model)
     numbers = np.arange(first)
@@ -164,7 +166,7 @@ def test_who_learned_when_its_champion_did_goes_on_by_its_new_policy(
     other = stream.send(memory_path / "other", policy)
     position = promote(model, policy=None)
     store = other.store
-    states = store.segments.states(np.arange(store.next_number))
+    states = store.segments.states(np.arange(store.segments.next_number))
     store.segments.set(
         np.flatnonzero(states == ImpressionState.LEARNED), np.full(999, ImpressionState.EXPIRED)
     )
@@ -172,15 +174,15 @@ def test_who_learned_when_its_champion_did_goes_on_by_its_new_policy(
     stream.steps = whole[at:]
     stream.go_on(model)
     stream.go_on(other)
-    following = Following("tried", "2", "nothing", 0, 0, None, SETTINGS)
-    found, rejoiner = following.new_model(), None
+    origin = ChallengerOrigin("tried", "2", "nothing", 0, 0, None, SETTINGS)
+    found, rejoiner = origin.new_model(), None
     for row in model.journal.read():
         rejoiner = follow_row(found, row, model.journal, rejoiner)
         assert sequence_of(found) == row.next_sequence
         if row.position == position + 20:  # as a start does
             assert rejoiner is not None
             found.notes |= rejoiner.notes
-            rejoiner = rejoiner_of(following, model.journal, found)
+            rejoiner = rejoiner_of(origin, model.journal, found)
         assert (rejoiner is not None) == (row.position >= position)
     assert rejoiner is not None
     assert rejoiner.after is not None
@@ -194,11 +196,11 @@ def test_a_challenger_that_has_seen_no_impression_has_all_of_them_wait(memory_pa
     stream = Stream(8, 40)
     model = stream.send(memory_path / "promoted", "at_once")
     promote(model, model.journal.position)
-    states = model.store.segments.states(np.arange(model.store.next_number))
-    assert model.store.ended < model.store.next_number
-    assert (states[model.store.ended :] != ImpressionState.LEARNED).all()
-    assert (states[model.store.ended :] != ImpressionState.PASSED).all()
-    assert (states[: model.store.ended] != ImpressionState.PENDING).all()
+    states = model.store.segments.states(np.arange(model.store.segments.next_number))
+    assert model.store.windows.ended < model.store.segments.next_number
+    assert (states[model.store.windows.ended :] != ImpressionState.LEARNED).all()
+    assert (states[model.store.windows.ended :] != ImpressionState.PASSED).all()
+    assert (states[: model.store.windows.ended] != ImpressionState.PENDING).all()
 
 
 def test_damaged_ones_stay_so(memory_path: Path) -> None:
@@ -212,12 +214,12 @@ def test_none_at_all(memory_path: Path) -> None:
     model = JournalledImpressions(memory_path / "m", Rules(ATTRIBUTION, CORRECTION))
     promote(model)
     assert model.store.rules.negatives == "window"
-    assert model.store.ended == 0
+    assert model.store.windows.ended == 0
 
 
 def test_rows_of_version_1_are_read(memory_path: Path) -> None:
-    following = Following("tried", "1", "nothing", 0, 0, None, SETTINGS)
-    entry = promotion_entry(Promotion("b", following, {}))
+    origin = ChallengerOrigin("tried", "1", "nothing", 0, 0, None, SETTINGS)
+    entry = promotion_entry(Promotion("b", origin, {}))
     assert entry.version == 1
     body = msgspec.json.decode(entry.body)
     del body["impressions"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nonzero import Batch
-from nonzero_service.impressions import store
+from nonzero_service.impressions import row_builder
 from nonzero_service.impressions.packing import packed
 from nonzero_service.impressions.rows import (
     HEADER,
@@ -100,7 +100,7 @@ def test_many_of_other_fields_are_a_row_of_their_own(kept: JournalledImpressions
 def test_very_many_fields_are_not_remembered(
     kept: JournalledImpressions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "MOST_FIELDS", FIELDS.size - 1)
+    monkeypatch.setattr(row_builder, "MOST_FIELDS", FIELDS.size - 1)
     kept.keep(batch(N, 0), answered(N), 1)
     assert decode_row(next(iter(kept.journal.read())).body).usual.size == 0
     check(kept, [batch(N, 0)])

@@ -1,5 +1,7 @@
 """Snapshots are there whole or not at all; damaged ones are put aside, and the one before takes over."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,14 @@ def test_the_newest_comes_first(snapshots: SnapshotFolder) -> None:
     assert snapshots.all() == [second, third, first]
     assert snapshots.newest(read) == (second, "good")
     assert SnapshotFolder(snapshots.directory).all() == [second, third, first]
+
+
+def test_how_old_a_snapshot_is_and_that_none_is_of_the_future(snapshots: SnapshotFolder) -> None:
+    (written,) = write(snapshots, 1)
+    now = time.time()
+    for seconds in (3600, -3600):
+        os.utime(written.path, (now - seconds, now - seconds))
+        assert written.age_seconds == pytest.approx(max(seconds, 0), abs=60)
 
 
 def test_a_writer_that_fails_leaves_nothing(snapshots: SnapshotFolder) -> None:

@@ -190,7 +190,7 @@ def test_windows_end_though_a_look_at_them_failed(
             patched.setattr(kind, method, lambda self, *args, **named: once(self, *args, **named))
             async with asyncio.timeout(SECONDS):
                 await until_in_loop(lambda: failed and served.model.examples == 2)
-                await until_in_loop(lambda: served.attribution.impressions.ended == 2)
+                await until_in_loop(lambda: served.attribution.impressions.windows.ended == 2)
         assert served.attribution.impressions.pending == 0
         await models.close()
         assert served.model.examples == 2

@@ -108,7 +108,7 @@ def test_a_kill_while_they_are_taken_over_takes_over_the_rest(
     kept = JournalledImpressions(directory, RULES)
     for _ in range(2):
         assert kept.store.pending == N - 2
-        assert kept.store.next_number == FIRST + N
+        assert kept.store.segments.next_number == FIRST + N
         assert kept.store.segments.states(np.arange(FIRST, FIRST + 3)).tolist() == [
             ImpressionState.CLICKED,
             ImpressionState.EXPIRED,

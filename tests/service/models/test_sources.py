@@ -14,6 +14,7 @@ import pytest
 from command_line import nonzero
 from nonzero import Batch, LogisticRegression, formats
 from nonzero.batches.ids import Ids
+from nonzero.model.notes import SOURCES_NOTE
 from nonzero_service.errors import OriginError
 from nonzero_service.impressions.hashes import hashes_of
 from nonzero_service.impressions.packing import PredictedRows
@@ -24,15 +25,8 @@ from nonzero_service.models.registry import Models
 from nonzero_service.models.served import ServedModel
 from nonzero_service.models.verifying import verify
 from nonzero_service.settings import Settings
-from nonzero_service.writer.origins import (
-    SOURCES_NOTE,
-    Origin,
-    Run,
-    SourceBody,
-    partitions_of,
-    source_entry,
-    watermark_of,
-)
+from nonzero_service.writer.origins import Origin, Run, partitions_of, watermark_of
+from nonzero_service.writer.source_rows import SourceBody, source_entry
 from nonzero_service.writer.work import StreamState
 from service.cluster.test_following import Pair, with_pair
 from service.failures import no_failure
@@ -206,13 +200,14 @@ def test_impressions_and_labels_have_origins_too(tmp_path: Path, negatives: str,
         for refused in (wrong, late):
             with pytest.raises(OriginError):
                 await refused
-        assert served.attribution.impressions.next_number == 4  # nothing is noted of what was refused
+        # Nothing is noted of what was refused.
+        assert served.attribution.impressions.segments.next_number == 4
         assert positions(learner) == {0: 5, 1: 2}
 
     async def again(served: ServedModel, _: Models) -> None:
         assert positions(served.learner) == {0: 5, 1: 2}
         assert watermark_of(served.model.notes) == 1003
-        assert served.attribution.impressions.next_number == 4
+        assert served.attribution.impressions.segments.next_number == 4
 
     living(use)
     living(again)

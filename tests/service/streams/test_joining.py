@@ -132,7 +132,7 @@ def states_in(directory: Path, negatives: Negatives) -> dict[int, ImpressionStat
     with JournalReader(directory / "models" / "default") as reader:
         store = ImpressionStore(Rules(WINDOW_MS, CORRECTION_MS, negatives=negatives), reader.read_part)
         tell_of_impressions(store, reader, fail)
-        numbers = np.arange(store.next_number)
+        numbers = np.arange(store.segments.next_number)
         hashes, states = store.segments.hashes_of(numbers), store.segments.states(numbers)
     assert len(set(hashes.tolist())) == numbers.size
     return dict(zip(hashes.tolist(), map(ImpressionState, states.tolist()), strict=True))

@@ -13,10 +13,10 @@ from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.writer import challenger_applier
 from nonzero_service.writer.challenger_applier import ChallengerApplier
 from nonzero_service.writer.entries import settings_entry
-from nonzero_service.writer.following import BEFORE
 from nonzero_service.writer.learner import ModelLearner
 from nonzero_service.writer.pairing import Pairing
 from nonzero_service.writer.results import Results
+from nonzero_service.writer.sequences import BEFORE
 from nonzero_service.writer.threads import WriterThreads
 from nonzero_service.writer.work import CommittedGroup, Work
 from service.failures import no_failure

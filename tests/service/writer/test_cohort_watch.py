@@ -14,7 +14,7 @@ from nonzero import Batch, LogisticRegression
 from nonzero_service.impressions.rules import Negatives, Rules
 from nonzero_service.impressions.taking_over import take_over, taken_over
 from nonzero_service.writer.breaker import Bounds, Breaker
-from nonzero_service.writer.following import Following, OwnPolicy
+from nonzero_service.writer.challenger_origin import ChallengerOrigin, OwnPolicy
 from nonzero_service.writer.preparing import Prepared
 from nonzero_service.writer.rejoiner import Rejoiner
 from nonzero_service.writer.work import EndWindows, Impress, LabelImpressions, Rows, StreamState
@@ -108,8 +108,8 @@ class Traffic:
     def promote(self) -> None:
         """Let a model go on that learns from impressions when their windows end."""
         policy = OwnPolicy("window", self._kept.rules.attribution_ms, self._kept.rules.correction_ms)
-        following = Following("m", "1", "refold", 0, 0, None, LogisticRegression(8).settings, policy)
-        model, rejoiner = following.new_model(), Rejoiner(policy, self._kept.journal)
+        origin = ChallengerOrigin("m", "1", "refold", 0, 0, None, LogisticRegression(8).settings, policy)
+        model, rejoiner = origin.new_model(), Rejoiner(policy, self._kept.journal)
         for row in self._kept.journal.read():
             rejoiner.follow(model, row, model.learn_checked)
         take_over(self._kept.store, taken_over(self._kept.store, rejoiner.store, self._now))

@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nonzero import AdaGrad, LogisticRegression
+from nonzero.model.notes import SOURCES_NOTE
 from nonzero_service.journal.chain import JournalEntry, JournalRow, Tip, chain_entries
 from nonzero_service.writer.entries import settings_entry
 from nonzero_service.writer.fold import apply
 from nonzero_service.writer.group_rows import GroupRows
-from nonzero_service.writer.origins import SOURCES_NOTE, noted_after, source_of
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.preparing import Prepared
+from nonzero_service.writer.source_rows import noted_after, source_of
 from service.fed import BITS, Piece, piece_of, places_of
 
 Place = tuple[int, int, int]

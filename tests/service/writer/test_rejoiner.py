@@ -27,10 +27,12 @@ from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.models.challenger_files import rejoiner_of
 from nonzero_service.writer import fold
 from nonzero_service.writer import rejoiner as rejoining
+from nonzero_service.writer.challenger_origin import ChallengerOrigin, OwnPolicy
 from nonzero_service.writer.entries import clock_entry, held_examples, joined_entry, resume_entry, trip_entry
-from nonzero_service.writer.following import BEFORE, JOINING_NOTE, REACHED, Following, OwnPolicy, sequence_of
+from nonzero_service.writer.kept_joining import JOINING_NOTE
 from nonzero_service.writer.pairing import ComparedSince, Pairing
 from nonzero_service.writer.rejoiner import Rejoiner
+from nonzero_service.writer.sequences import BEFORE, REACHED, sequence_of
 from service.impressions.journalled import JournalledImpressions, impress
 
 START = 2_000_000_000_000
@@ -277,15 +279,17 @@ def test_who_begins_in_a_pause_learns_all_that_came_in_it(
         stream.go_on(one)
     rows = list(model.journal.read())
     settings = LogisticRegression(10, AdaGrad(0.2)).settings
-    following = Following("m", "1", "nothing", begun, rows[begun - 1].next_sequence, since, settings, WINDOW)
-    found = following.new_model()
-    rejoiner = rejoiner_of(following, model.journal, None)
+    origin = ChallengerOrigin(
+        "m", "1", "nothing", begun, rows[begun - 1].next_sequence, since, settings, WINDOW
+    )
+    found = origin.new_model()
+    rejoiner = rejoiner_of(origin, model.journal, None)
     for row in rows[begun:]:
         assert rejoiner is not None
         rejoiner.follow(found, row, found.learn_checked)
         if row.position == begun + 2:  # as a start does while the pause lasts
             found.notes |= rejoiner.notes | {"held_since": since}
-            rejoiner = rejoiner_of(following, model.journal, found)
+            rejoiner = rejoiner_of(origin, model.journal, found)
     expected = folded(other.journal)
     assert found.examples == expected.examples > 100
     assert found.digest() == expected.digest()
@@ -294,7 +298,7 @@ def test_who_begins_in_a_pause_learns_all_that_came_in_it(
 def test_a_clock_that_is_set_back_takes_windows_with_it(memory_path: Path) -> None:
     """What was predicted by a clock that was ahead is learned from no later than what comes after it."""
     model = Stream(5, 30).send(memory_path / "champion", "at_once")
-    made, ahead = model.store.next_number, 10**9
+    made, ahead = model.store.segments.next_number, 10**9
     stream = Stream(6, 1)
     stream.steps = [
         (START + ahead, features(np.random.default_rng(1), 3, ["x", "y", "z"]), np.ones(3, np.float32))
@@ -306,7 +310,7 @@ def test_a_clock_that_is_set_back_takes_windows_with_it(memory_path: Path) -> No
     plain = [Batch([0, 1], [n], labels=[0]) for n in range(30)]
     stream.steps = [(model.now_ms + 5_000 * n, batch, None) for n, batch in enumerate(plain, 1)]
     stream.go_on(model)
-    assert model.store.next_number == made + 3
+    assert model.store.segments.next_number == made + 3
     assert follow(model.journal).examples >= made + 3 + len(plain)
 
 

@@ -40,7 +40,7 @@ class ChampionParts(NamedTuple):
     """Whether what came last were impressions."""
 
 
-class FollowingLearner:
+class ChallengerLearner:
     """Learns what a champion learns; runs tasks and copies in order with that. Used on the event loop.
 
     Parameters

@@ -5,27 +5,15 @@ Its state is a function of that and of the champion's rows from there on, and of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from nonzero import LogisticRegression
 from nonzero_service.impressions.rules import Negatives
-from nonzero_service.impressions.taking_over import TakenOver
+from nonzero_service.writer.sequences import BEFORE, REACHED
 
 Beginning = Literal["nothing", "refold"]
-
-BEFORE: Final = "sequence_before"
-"""In the notes of a model that follows or has followed: the examples of the journal before its own first."""
-
-
-REACHED: Final = "sequence_reached"
-"""In the notes of a challenger with a policy of its own: the examples of the journal up to where it is."""
-
-
-JOINING_NOTE: Final = "joining"
-"""Where a snapshot of such a challenger has what has become of impressions, among its notes."""
 
 
 class OwnPolicy(msgspec.Struct, frozen=True):
@@ -36,7 +24,7 @@ class OwnPolicy(msgspec.Struct, frozen=True):
     correction_ms: int
 
 
-class Following(msgspec.Struct, frozen=True):
+class ChallengerOrigin(msgspec.Struct, frozen=True):
     """How a challenger began."""
 
     champion: str
@@ -68,28 +56,3 @@ class Following(msgspec.Struct, frozen=True):
     def needed_from(self) -> int:
         """The first position that a fold from its beginning needs."""
         return self.position + 1 if self.held_since is None else self.held_since
-
-
-class Promotion(msgspec.Struct, frozen=True):
-    """The body of a ``promotion`` row: who goes on under the champion's name from here."""
-
-    name: str
-    """The challenger's name until then."""
-    following: Following
-    config: dict[str, Any]
-    """The settings that it was made with, as :class:`~nonzero_service.models.model_config.ModelConfig` has
-    them."""
-    impressions: TakenOver | None = None
-    """What has become of impressions by its own late-label policy; None where that was its champion's. A row
-    of version 1 has none."""
-
-
-def sequence_of(model: LogisticRegression) -> int:
-    """Return the examples of a journal up to where its model is: those that came before it count too."""
-    return sequence_by(model.notes, model.examples)
-
-
-def sequence_by(notes: Mapping[str, Any], examples: int) -> int:
-    """Return the examples of a journal up to a model that has these notes, and has learned so many."""
-    sequence: int = notes.get(REACHED, examples + notes.get(BEFORE, 0))
-    return sequence
