@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -21,7 +22,8 @@ from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.impressions.waiting_labels import WaitingLabel
 from nonzero_service.journal.errors import DiskFullError
 from nonzero_service.journal.sqlite.journal import SqliteJournal
-from nonzero_service.kafka.records import Chunk, Lag
+from nonzero_service.kafka.lag import Lag
+from nonzero_service.kafka.records import Chunk
 from nonzero_service.models.impression_opening import open_impressions
 from nonzero_service.streams import in_step
 from nonzero_service.streams.event_time import BEAT_MS, EventTime, times_by_line
@@ -54,7 +56,7 @@ class Records:
         The partition that comes behind the others.
     """
 
-    heard_at = 0.0
+    heard_at = heard_since = 0.0
 
     def __init__(
         self,
@@ -87,7 +89,7 @@ class Records:
 
     def lags(self) -> Mapping[tuple[str, int], Lag]:
         return {
-            place: Lag(end, end, end, 0, None, begun)
+            place: Lag(end, begun, end, end, time.monotonic())
             for (place, end), begun in zip(self._ends.items(), self._begun, strict=True)
         }
 
@@ -262,10 +264,11 @@ def test_a_start_where_all_has_been_read_lets_windows_end(run: Run) -> None:
     """Nothing is handed out then; and what is handed out and not given keeps time from passing."""
 
     async def looked(event_time: EventTime) -> Given:
-        event_time.look({("shown", 0): Lag(7, 7, 7, 0, None, 7), ("shown", 1): Lag(0, 0, 0, 0, None, 0)})
+        now = time.monotonic()
+        event_time.look({("shown", 0): Lag(7, 7, 7, 7, now), ("shown", 1): Lag(0, 0, 0, 0, now)})
         assert event_time.watermark.is_at_end("shown")
         assert (event_time.watermark.advance() or 0) > BEGAN
-        event_time.look({("shown", 0): Lag(9, 9, 9, 0, None, 7), ("shown", 1): Lag(0, 0, 0, 0, None, 0)})
+        event_time.look({("shown", 0): Lag(9, 7, 9, 9, now), ("shown", 1): Lag(0, 0, 0, 0, now)})
         assert not event_time.watermark.is_at_end("shown")
         return []
 
