@@ -141,6 +141,16 @@ class EventTime:
         self.watermark.look(at_end, self.now_ms)
         self._say_wrong()
 
+    def expect(self, coming: Mapping[tuple[str, int], NDArray[np.int64]]) -> None:
+        """Take note of the records that come next, when the learner has all that was handed on.
+
+        Parameters
+        ----------
+        coming
+            Of each partition, int64[n]: the times of the first of them.
+        """
+        self.watermark.expect(coming, self.now_ms, self.limits)
+
     def told(self) -> dict[str, Any]:
         """Return what is told of it to who asks."""
         store = self._impressions
