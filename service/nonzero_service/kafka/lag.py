@@ -12,6 +12,9 @@ from typing import Final, NamedTuple
 SILENT_SECONDS: Final = 10.0
 """Brokers are not up that have said nothing for so long."""
 
+KNOWN_SECONDS: Final = 15.0
+"""So long it is known where a partition ends: longer than a source rests between two tries."""
+
 
 class Lag(NamedTuple):
     """How far a partition is behind."""
@@ -37,10 +40,10 @@ class Lag(NamedTuple):
         --------
         >>> Lag(5, 0, 9, 9, time.monotonic()).is_known
         True
-        >>> Lag(5, 0, 9, 9, time.monotonic() - SILENT_SECONDS).is_known
+        >>> Lag(5, 0, 9, 9, time.monotonic() - KNOWN_SECONDS).is_known
         False
         """
-        return self.last_stable is not None and time.monotonic() < self.told_at + SILENT_SECONDS
+        return self.last_stable is not None and time.monotonic() < self.told_at + KNOWN_SECONDS
 
     @property
     def end(self) -> int | None:

@@ -41,6 +41,10 @@ AGAIN_SECONDS: Final = 0.25
 LATER_SECONDS: Final = 10.0
 """So long after something failed it is tried again: at first, and at last."""
 
+TRYING_SECONDS: Final = 60.0
+"""A try that has not failed by then goes well, though nothing is learned. To send away what cannot be read
+may take half of that."""
+
 CLOSE_SECONDS: Final = 5.0
 """So long what is not with the learner yet may take where it is closed; the next start reads it again."""
 
@@ -125,7 +129,7 @@ class TopicSource:
         return (
             self.state.standing == "reading"
             and self.state.trouble is not None
-            and time.monotonic() < self._begun_at + LATER_SECONDS
+            and time.monotonic() < self._begun_at + TRYING_SECONDS
             and any(lag.behind_records != 0 for lag in self.lags().values())
         )
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from nonzero_service.kafka.lag import SILENT_SECONDS, Lag
+from nonzero_service.kafka.lag import KNOWN_SECONDS, Lag
 
 HOUR = 3600
 
@@ -57,4 +57,4 @@ def test_of_an_end_that_is_not_known_now(one: Lag, seconds: float) -> None:
 def test_what_an_open_transaction_holds_back() -> None:
     one = Lag(5, 0, 12, 9, time.monotonic())
     assert (one.unstable_records, one.behind_records, one.is_read_to(9)) == (3, 4, False)
-    assert one._replace(told_at=one.told_at - SILENT_SECONDS).unstable_records is None
+    assert one._replace(told_at=one.told_at - KNOWN_SECONDS).unstable_records is None

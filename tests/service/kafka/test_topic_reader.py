@@ -337,7 +337,8 @@ def through_an_absence(broker: Broker, away: Callable[[Collected], Awaitable[obj
 def test_what_was_told_before_an_absence_is_not_what_is_so(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (lag, topic_watch, topic_reader):
+    monkeypatch.setattr(lag, "KNOWN_SECONDS", 0.6)
+    for module in (topic_watch, topic_reader):
         monkeypatch.setattr(module, "SILENT_SECONDS", 0.6)
     topic = broker.topic()
     broker.produce(topic, [b"a"])

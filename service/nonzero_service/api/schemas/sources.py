@@ -18,7 +18,7 @@ class SourcePartitionWire(Wire):
     position: int | None = Field(description="The offset to be read next, as the journal has it.")
     end: int | None = Field(
         description="The offset behind the last message that can be read; null where no broker has told it "
-        "for ten seconds."
+        "for 15 seconds."
     )
     messages: int = Field(ge=0, description="Those that were read since the model reads this topic.")
     examples: int = Field(ge=0)
