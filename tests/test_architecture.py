@@ -340,7 +340,7 @@ def test_sql_stands_in_one_folder() -> None:
 def test_the_client_of_kafka_stands_in_one_folder_and_is_imported_when_it_is_used() -> None:
     elsewhere = [path for path in CORE + SERVICE + CLIENT if path.parent.name != "kafka"]
     assert importers("confluent_kafka", elsewhere) == set()
-    program = "import sys, nonzero_service.kafka.poison, nonzero_service.kafka.reading; print(*sys.modules)"
+    program = "import sys; from nonzero_service.kafka import poison, topic_reader; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "nonzero_service.kafka.polling" in done.stdout.split()
     assert "confluent_kafka" not in done.stdout.split()

@@ -8,7 +8,7 @@ from nonzero_service.api import schemas
 from nonzero_service.api.framework import CurrentService, ModelName
 from nonzero_service.http.guard import MAY_NOT_SEE_MESSAGES
 from nonzero_service.problems import Problem
-from nonzero_service.streams.described import described
+from nonzero_service.streams.source_status import source_status
 from nonzero_service.streams.task import TopicSource
 
 
@@ -21,7 +21,7 @@ async def read_source(model: ModelName, request: Request, service: CurrentServic
             f"{model!r} has no source; nonzero serve --source 'kafka://BROKERS/TOPIC?model={model}' gives it "
             "one",
         )
-    told = described(feed)
+    told = source_status(feed)
     if MAY_NOT_SEE_MESSAGES in request.scope:
         told["refusals"] = None
     return schemas.SourceWire(model=model, **told)

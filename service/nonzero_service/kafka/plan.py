@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -22,14 +23,22 @@ class PartitionReading:
     """Whether the journal says where to go on, or will: records before that are not to be missed."""
     newest_ms: int = -1
     """The time of the newest record that was handed out."""
-    high_watermark: int = 0
-    last_stable: int = 0
+    high_watermark: int | None = None
+    last_stable: int | None = None
+    told_at: float = field(default_factory=time.monotonic)
+    """When the brokers told where it ends, by the monotonic clock; where they never have, since when they are
+    asked. A partition that is new is not one that is empty."""
     start: int = field(init=False)
     """The position that it had at first."""
 
     def __post_init__(self) -> None:
         """Note where it starts."""
         self.start = self.next
+
+    def told(self, high_watermark: int, last_stable: int) -> None:
+        """Take note where it ends."""
+        self.high_watermark, self.last_stable = high_watermark, last_stable
+        self.told_at = time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final
 
 from nonzero_service.kafka.backlog import Backlog
@@ -18,17 +17,18 @@ from nonzero_service.kafka.errors import (
     OffsetLostError,
     RecordsDamagedError,
     SourceError,
-    TopicMissingError,
     TopicRemadeError,
 )
+from nonzero_service.kafka.gathering import WAIT_SECONDS, RecordGatherer
+from nonzero_service.kafka.leaders import hear_of_leaders
 from nonzero_service.kafka.plan import PartitionReading, Plan
 from nonzero_service.kafka.records import Chunk, Lost, RecordSplitter
+from nonzero_service.kafka.topic_watch import TopicWatch
 from nonzero_service.kafka.topics import (
     ANSWER_SECONDS,
-    Described,
     Partition,
     TopicQueries,
-    described,
+    description_of,
     id_text,
     refused,
     text_of,
@@ -39,27 +39,6 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
     from nonzero_service.kafka.config import KafkaConfig
-
-MOST_RECORDS: Final = 500
-"""So many are taken at once. While they are, no other thread of Python runs: 0.2 ms. Python looks for cycles
-among what is new when that is more than 700 objects: so never, where these are let go of before others come.
-With more at once it was a third of what a message costs: see docs/decisions/kafka-throughput.md."""
-
-GATHERED_BYTES: Final = 1 << 19
-"""About so many bytes of records are handed out together, where they are there: each time wakes others.
-What is made of them fits into a processor's own memory."""
-
-WAIT_SECONDS: Final = 0.1
-"""So long a record is waited for before something else is looked at."""
-
-GATHER_SECONDS: Final = 0.005
-"""So long others are waited for when one has come: it costs to hand each out alone."""
-
-WATCH_SECONDS: Final = 2.0
-"""So often topics are looked at: their ids, their partitions, their ends."""
-
-MISSES: Final = 3
-"""A topic is gone that was not found so often: a broker that has just begun may not know it yet."""
 
 _CUT: Final = "log truncation"
 """Stands in what the client says where the leader's epoch tells; the code is that of any lost position."""
@@ -87,8 +66,6 @@ class Poller:
 
         self.readings: Mapping[Partition, PartitionReading] = {}
         """What is read; another mapping takes its place where a partition is added."""
-        self.answered_at = 0.0
-        """When brokers have answered last, by the monotonic clock."""
         self.log = ClientLog(config.without_values, self._topic_changed)
         self._brokers = ",".join(config.brokers)
         self._plan = plan
@@ -96,14 +73,11 @@ class Poller:
         self._ids: dict[str, str] = {}
         self._remade: TopicRemadeError | None = None
         self._partition, self._errors = TopicPartition, KafkaError
-        self._splitter = RecordSplitter(len(plan.topics), times=times)
         self._consumer = config.consumer(self.log)
+        self._gatherer = RecordGatherer(self._consumer, len(plan.topics), times=times)
         self._queries = TopicQueries(config.admin(), plan.topics)
+        self.watch = TopicWatch(self._queries, self._ids, self.log, self._brokers)
         self._assigned: list[Any] = []
-        self._gathered_bytes = 0
-        self._watched: list[Mapping[Any, Future[Any]]] = []
-        self._watch_at = 0.0
-        self._misses = 0
 
     def run(self) -> None:
         """Read until the backlog is closed, or something is wrong, which whoever takes from it is told."""
@@ -125,10 +99,10 @@ class Poller:
         topics = self._answers(self._queries.describe)
         if topics is None:
             return False
-        found = {topic: described(topic, answer) for topic, answer in topics.items()}
-        for topic, state in found.items():
-            self._plan.check_id(topic, state.topic_id)
-            self._ids[topic] = state.topic_id
+        found = {topic: description_of(topic, answer) for topic, answer in topics.items()}
+        for topic, description in found.items():
+            self._plan.check_id(topic, description.topic_id)
+            self._ids[topic] = description.topic_id
         partitions = [(topic, number) for topic in found for number in found[topic].partitions]
         starts = self._answers(lambda: self._queries.starts(partitions))
         ends = starts and self._answers(lambda: self._queries.ends(partitions))
@@ -144,17 +118,16 @@ class Poller:
             start = starts[partition].offset if from_start else latest
             reading = readings[partition] = self._reading(*partition, start)
             if not from_start:
-                begun.append(self._splitter.moved(*self._place(reading), start, -1))
+                begun.append(RecordSplitter.moved(*self._place(reading), start, -1))
                 reading.begun = True
-            reading.high_watermark, reading.last_stable = ends[partition].offset, latest
+            reading.told(ends[partition].offset, latest)
         self._assign(readings)
         if begun:  # otherwise a stop before the first record would begin at another end
             self._backlog.put(begun, 0)
         for key, reading in readings.items():  # named at once, and not when the client finds out
             if reading.begun and not starts[key].offset <= reading.next <= ends[key].offset:
                 self._passed(reading, starts[key].offset, ends[key].offset)
-        self.answered_at = time.monotonic()
-        self._watch_at = self.answered_at + WATCH_SECONDS
+        self.watch.begin()
         return True
 
     def _reading(self, topic: str, number: int, start: int) -> PartitionReading:
@@ -204,6 +177,7 @@ class Poller:
         self._consumer.incremental_assign([self._at(reading) for reading in readings.values()])
         self.readings = {**self.readings, **readings}
         self._assigned = [self._partition(*partition) for partition in self.readings]
+        hear_of_leaders(self._consumer, readings, lambda: self._backlog.is_closed)
 
     def _at(self, reading: PartitionReading) -> Any:
         """Return the place of a reading, by which the client also finds whether the log was cut since."""
@@ -216,36 +190,16 @@ class Poller:
 
     def _turn(self) -> None:
         if self._backlog.room(WAIT_SECONDS):
-            wrong = self._gather()
+            wrong = self._gatherer.gather(self._backlog.left)
             self._check()
             self._hand_out()
             for message in wrong:
                 self._mend(message)
-        self._watch()
-
-    def _gather(self) -> list[Message]:
-        """Gather what has come; wait for it a little. Return what are no records, but say what is wrong."""
-        most = min(GATHERED_BYTES, self._backlog.left)
-        self._gathered_bytes, more = 0, True
-        wrong: list[Message] = []
-        while more and self._gathered_bytes < most:
-            messages = self._consume(wait=not self._gathered_bytes)
-            more = len(messages) == MOST_RECORDS
-            if self._splitter.errors(messages):
-                more, wrong = False, [message for message in messages if message.error()]
-                messages = [message for message in messages if not message.error()]
-            self._gathered_bytes += self._splitter.gather(messages)
-            del messages  # before others come: see MOST_RECORDS
-        return wrong
-
-    def _consume(self, *, wait: bool) -> list[Message]:
-        """Return what has come."""
-        messages = self._consumer.consume(MOST_RECORDS, 0)
-        if not messages and wait:
-            messages = self._consumer.consume(1, WAIT_SECONDS)
-            if messages:
-                messages += self._consumer.consume(MOST_RECORDS - 1, GATHER_SECONDS)
-        return messages
+        # Whatever a new partition has has come since: it is read from its start.
+        added = {key: self._reading(*key, 0) for key in self.watch.look(self.readings)}
+        if added:
+            self._assign(added)
+            self.watch.soon()  # where these end nobody has told yet
 
     def _check(self) -> None:
         """Raise what the client has told beside records; what it gave with that is not handed out."""
@@ -263,7 +217,7 @@ class Poller:
     def _hand_out(self) -> None:
         """Hand out what was gathered, and how far the positions have moved without anything."""
         chunks: list[Chunk] = []
-        found = self._splitter.take()
+        found = self._gatherer.take()
         for position in self._consumer.position(self._assigned):
             key = (position.topic, position.partition)
             reading = self.readings[key]
@@ -276,13 +230,13 @@ class Poller:
             elif to > reading.next:
                 if position.leader_epoch is not None:
                     reading.epoch = position.leader_epoch
-                chunk = self._splitter.moved(*self._place(reading), to, reading.epoch)
+                chunk = RecordSplitter.moved(*self._place(reading), to, reading.epoch)
             else:
                 continue
             reading.next, reading.begun = to, True
             chunks.append(chunk)
         if chunks:
-            self._backlog.put(chunks, self._gathered_bytes)
+            self._backlog.put(chunks, self._gatherer.nbytes)
 
     @staticmethod
     def _place(reading: PartitionReading) -> tuple[str, str, int, int]:
@@ -310,7 +264,7 @@ class Poller:
         ):
             raise RecordsDamagedError(reading.topic, reading.number, reading.next, said)
         elif code in (self._errors.UNKNOWN_TOPIC_OR_PART, self._errors._UNKNOWN_PARTITION):
-            self._watch_at = 0.0  # is it gone?
+            self.watch.soon()  # is it gone?
         elif not error.retriable():
             raise SourceError(f"topic {reading.topic!r}, partition {reading.number}: {said} ({error.name()})")
         else:
@@ -338,64 +292,6 @@ class Poller:
             else:
                 lost = Lost(first, start, WHY_LOST)
                 place = (reading.topic, reading.topic_id, reading.number, start)
-                self._backlog.put([self._splitter.moved(*place, start, reading.epoch, lost)], 0)
+                self._backlog.put([RecordSplitter.moved(*place, start, reading.epoch, lost)], 0)
         self._consumer.incremental_unassign([self._partition(reading.topic, reading.number)])
         self._consumer.incremental_assign([self._at(reading)])
-
-    # --- what changes while it reads
-
-    def _watch(self) -> None:
-        """Look at the topics now and then, without waiting for an answer."""
-        now = time.monotonic()
-        if not self._watched:
-            if now >= self._watch_at:
-                self._watch_at = now + WATCH_SECONDS
-                keys = list(self.readings)
-                queries = self._queries
-                self._watched = [queries.describe(), queries.ends(keys), queries.stable_ends(keys)]
-            return
-        if not all(future.done() for asked in self._watched for future in asked.values()):
-            return
-        topics, ends, stable = self._watched
-        self._watched = []
-        if self._take_topics(topics):
-            self._take_ends(ends, stable)
-
-    def _take_topics(self, topics: Mapping[str, Future[Any]]) -> bool:
-        """Take what the brokers say of the topics; whether they said anything."""
-        found: dict[str, Described] = {}
-        for topic, future in topics.items():
-            error = future.exception()
-            if error is None:
-                found[topic] = described(topic, future.result())
-                continue
-            meant = unanswered(topic, error)
-            if isinstance(meant, TopicMissingError):
-                self._misses += 1
-                if self._misses >= MISSES:
-                    raise meant
-            elif meant is not None:
-                raise meant
-            else:
-                self.log.away(f"{self._brokers}: {text_of(error)}")
-            return False
-        self._misses = 0
-        self.answered_at = time.monotonic()
-        self.log.back()
-        for topic, state in found.items():
-            if state.topic_id != self._ids[topic]:
-                raise TopicRemadeError(topic, self._ids[topic], state.topic_id)
-        keys = [(topic, number) for topic in found for number in found[topic].partitions]
-        # Whatever a new partition has has come since: it is read from its start.
-        added = {key: self._reading(*key, 0) for key in keys if key not in self.readings}
-        if added:
-            self._assign(added)
-        return True
-
-    def _take_ends(
-        self, ends: Mapping[Partition, Future[Any]], stable: Mapping[Partition, Future[Any]]
-    ) -> None:
-        for key, reading in self.readings.items():
-            if key in ends and not ends[key].exception() and not stable[key].exception():
-                reading.high_watermark = ends[key].result().offset
-                reading.last_stable = stable[key].result().offset

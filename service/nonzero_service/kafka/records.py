@@ -48,28 +48,6 @@ class Chunk(NamedTuple):
     """What lay before it and is gone, where that is to be passed over; such a chunk has no records."""
 
 
-class Lag(NamedTuple):
-    """How far a partition is behind."""
-
-    position: int
-    """The offset that is read next."""
-    high_watermark: int
-    """Where the partition ends."""
-    last_stable: int
-    """Where it ends for who reads no open transactions."""
-    behind_records: int
-    """The offsets up to there; what was aborted or compacted counts too."""
-    behind_ms: float | None
-    """The age of the newest record that was read, where others wait; None where none was read yet."""
-    begun: int
-    """The offset that was read from at first: where nothing of it was handed out, that is the position."""
-
-    @property
-    def unstable_records(self) -> int:
-        """The offsets that a transaction holds back which is not committed."""
-        return self.high_watermark - self.last_stable
-
-
 RECORD_BYTES: Final = 40
 """What a record takes beside what it holds, which may be nothing."""
 

@@ -23,7 +23,7 @@ Partition = tuple[str, int]
 """A topic's name and a partition's number."""
 
 
-class Described(NamedTuple):
+class TopicDescription(NamedTuple):
     """A topic."""
 
     topic_id: str
@@ -79,7 +79,7 @@ class TopicQueries:
         return {(one.topic, one.partition): future for one, future in found.items()}
 
 
-def described(topic: str, answer: Any) -> Described:
+def description_of(topic: str, answer: Any) -> TopicDescription:
     """Return what an answer says of a topic.
 
     Raises
@@ -93,7 +93,7 @@ def described(topic: str, answer: Any) -> Described:
             f"the brokers do not say the id of topic {topic!r}, by which one that is made anew is known; "
             "they have to be of Kafka 2.8 or newer, and their metadata.version as new"
         )
-    return Described(topic_id, tuple(sorted(partition.id for partition in answer.partitions)))
+    return TopicDescription(topic_id, tuple(sorted(partition.id for partition in answer.partitions)))
 
 
 def id_text(topic_id: str) -> str:

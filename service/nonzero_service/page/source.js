@@ -86,7 +86,7 @@ const figure = (n) => (n === null ? "–" : count(n));
 /** A place in topics: its topic, and which part of that. */
 const placed = (topic, part) => html("th", { scope: "row", class: "long" }, short(topic), " ", html("span", { class: "quiet" }, part));
 
-function showTopics({ state, topics, partitions }) {
+function showTopics({ topics, partitions }) {
   const rows = topics.map((topic) => [topic, partitions.filter((part) => part.topic === topic)]).filter(([, parts]) => parts.length);
   refill(byId("source-topics").querySelector("tbody"), rows.map(([topic, parts]) =>
     html("tr", {},
@@ -95,8 +95,8 @@ function showTopics({ state, topics, partitions }) {
       html("td", { class: "number" }, figure(total(parts, "lag_messages"))),
       html("td", { class: "number" }, count(total(parts, "refused"))))));
   const sums = rows.some(([, parts]) => parts.length > 1) ? "; of several partitions it is their sum" : "";
-  const known = state === "waiting" || state === "stopped" ? " How far it is behind is what was known before." : "";
-  say("source-note", `The position is the offset that is read next${sums}.${known}`);
+  const unknown = partitions.some((part) => part.lag_messages === null) ? " How far it is behind is not known while no broker tells what there is." : "";
+  say("source-note", `The position is the offset that is read next${sums}.${unknown}`);
 }
 
 function showPartitions(partitions) {

@@ -18,9 +18,9 @@ from nonzero_service.bodies.label_bodies import why_no_label
 from nonzero_service.faults import shown_value, why_not_json
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
-from nonzero_service.streams.event_time import EventTime, times_by_line
+from nonzero_service.streams.event_time import EventTime
+from nonzero_service.streams.message_readers import LineReader, Refusal, found_in
 from nonzero_service.streams.pieces import Lines
-from nonzero_service.streams.reading import LineReader, Refusal, found_in
 from nonzero_service.writer.learner import LABEL_BYTES
 from nonzero_service.writer.origins import Origin
 from nonzero_service.writer.work import Applied, StreamState
@@ -65,8 +65,7 @@ class ClicksTaken(NamedTuple):
     def submit(self, origin: Origin, stream: StreamState) -> asyncio.Future[Applied]:
         """Have them joined with their impressions."""
         event_time, learner = self.event_time, self.served.learner
-        times = [event_time.times_of(lines.chunk) for lines in self.piece]
-        given = times_by_line(times, self.sizes, self.lines)
+        given = event_time.times_of_lines(self.piece, self.sizes, self.lines)
 
         def give(reached: Origin) -> asyncio.Future[Applied]:
             return learner.label(self.ids, self.labels, stream, origin=reached, times=given)

@@ -16,7 +16,9 @@ from nonzero import Batch
 from nonzero_service.errors import ClosedError, NotWritingError, QueueFullError
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.incidental import incidentally
-from nonzero_service.kafka.records import Chunk, Lag
+from nonzero_service.kafka.lag import Lag
+from nonzero_service.kafka.records import Chunk
+from nonzero_service.streams.pieces import Lines
 from nonzero_service.streams.record_times import WRONG_TIMES, WrongTime
 from nonzero_service.streams.watermark import Watermark
 from nonzero_service.writer.learner import ModelLearner
@@ -87,6 +89,22 @@ class EventTime:
             return times
         return times[[value is not None for value in chunk.values]]
 
+    def times_of_lines(
+        self, piece: Sequence[Lines], sizes: Sequence[Sequence[int]], lines: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Take note of the records of a piece, which the learner is given next; return the times of lines.
+
+        Parameters
+        ----------
+        piece
+            Its chunks.
+        sizes
+            Of each chunk, how many lines each of its messages has.
+        lines
+            int64[n]: counted from 1 over all chunks.
+        """
+        return times_by_line([self.times_of(one.chunk) for one in piece], sizes, lines)
+
     def give(
         self, give: Callable[[Origin], asyncio.Future[Applied]], origin: Origin, impressions: int = 0
     ) -> asyncio.Future[Applied]:
@@ -119,11 +137,19 @@ class EventTime:
 
     def look(self, lags: Mapping[tuple[str, int], Lag]) -> None:
         """Take note which partitions are read to their ends, when the learner has all that was read."""
-        at_end = {
-            place: self._next.get(place, lag.begun) >= lag.high_watermark for place, lag in lags.items()
-        }
+        at_end = {place: lag.is_read_to(self._next.get(place, lag.begun)) for place, lag in lags.items()}
         self.watermark.look(at_end, self.now_ms)
         self._say_wrong()
+
+    def expect(self, coming: Mapping[tuple[str, int], NDArray[np.int64]]) -> None:
+        """Take note of the records that come next, when the learner has all that was handed on.
+
+        Parameters
+        ----------
+        coming
+            Of each partition, int64[n]: the times of the first of them.
+        """
+        self.watermark.expect(coming, self.now_ms, self.limits)
 
     def told(self) -> dict[str, Any]:
         """Return what is told of it to who asks."""

@@ -13,8 +13,8 @@ from nonzero_service.media_types import JSON
 from nonzero_service.models.names import LOOK
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
+from nonzero_service.streams.message_readers import MessageReader, Refusal, found_in, reader_of
 from nonzero_service.streams.pieces import Lines
-from nonzero_service.streams.reading import MessageReader, Refusal, found_in, reader_of
 from nonzero_service.writer.learner import MAX_BATCH, ModelLearner, row_bytes
 from nonzero_service.writer.origins import Origin
 from nonzero_service.writer.teachable import teachable

@@ -9,7 +9,8 @@ from itertools import groupby
 from typing import Final, Protocol
 
 from nonzero_service.bodies.reading import Bodies
-from nonzero_service.kafka.records import Chunk, Lag
+from nonzero_service.kafka.lag import Lag
+from nonzero_service.kafka.records import Chunk
 from nonzero_service.streams.pieces import Lines, cut, halves
 from nonzero_service.streams.refusals import RefusedLines
 from nonzero_service.streams.state import SourceState
@@ -36,7 +37,7 @@ TOO_LARGE: Final = (
 
 
 class ReadsTopics(Protocol):
-    """What reads topics: :class:`nonzero_service.kafka.reading.TopicReader` does."""
+    """What reads topics: :class:`nonzero_service.kafka.topic_reader.TopicReader` does."""
 
     async def next(self) -> list[Chunk]:
         """Return what comes next, at least one chunk; wait for it."""
@@ -50,6 +51,10 @@ class ReadsTopics(Protocol):
     @property
     def heard_at(self) -> float | None:
         """When brokers have answered last, in seconds since 1970; None: they have not yet."""
+
+    @property
+    def heard_since(self) -> float | None:
+        """Since when they have never been silent, in seconds since 1970; None: they have not answered yet."""
 
     @property
     def is_up(self) -> bool:

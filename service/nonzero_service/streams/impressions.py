@@ -15,10 +15,10 @@ from nonzero_service.impressions.hashes import hashes_of, named_rows
 from nonzero_service.impressions.packing import PredictedRows, size_of_records
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
-from nonzero_service.streams.event_time import EventTime, times_by_line
+from nonzero_service.streams.event_time import EventTime
 from nonzero_service.streams.examples import ExampleTaker
+from nonzero_service.streams.message_readers import Refusal, found_in
 from nonzero_service.streams.pieces import Lines
-from nonzero_service.streams.reading import Refusal, found_in
 from nonzero_service.writer.learner import MAX_BATCH
 from nonzero_service.writer.origins import Origin
 from nonzero_service.writer.teachable import named, teachable
@@ -55,8 +55,7 @@ class ImpressionsTaken(NamedTuple):
     def submit(self, origin: Origin, stream: StreamState) -> asyncio.Future[Applied]:
         """Have them kept."""
         event_time, learner = self.event_time, self.served.learner
-        times = [event_time.times_of(lines.chunk) for lines in self.piece]
-        made = times_by_line(times, self.sizes, self.lines)
+        made = event_time.times_of_lines(self.piece, self.sizes, self.lines)
 
         def give(reached: Origin) -> asyncio.Future[Applied]:
             return learner.impress(self.predictions, waits=True, stream=stream, origin=reached, times=made)

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nonzero_service.kafka.records import Chunk, Lag
+from nonzero_service.kafka.lag import Lag
+from nonzero_service.kafka.records import Chunk
 from nonzero_service.streams.event_time import EventTime
 from nonzero_service.streams.flow import ReadsTopics
 from nonzero_service.streams.pieces import parted
-from nonzero_service.streams.record_times import SLACK_MS
+from nonzero_service.streams.record_times import AGREE, SLACK_MS
+from nonzero_service.streams.watermark import Place
 
 MOST_BYTES: Final = 16 << 20
 """So much of a topic is kept back at most. Its partitions may be far apart: the others are to come too."""
@@ -138,6 +141,16 @@ class _Topic:
                 heads[one.chunk.partition] = head
         return heads
 
+    def coming(self) -> Iterator[tuple[Place, NDArray[np.int64]]]:
+        """Yield the partitions of which records wait, with the times of the first of these."""
+        first: dict[int, NDArray[np.int64]] = {}
+        for one in self.kept:
+            times = first.get(one.chunk.partition, one.chunk.times[:0])
+            if times.size < AGREE:
+                first[one.chunk.partition] = np.concatenate([times, one.chunk.times[: AGREE - times.size]])
+        for number, times in first.items():
+            yield (self.name, number), times
+
     @property
     def partitions(self) -> set[int]:
         """The partitions of which records wait."""
@@ -181,6 +194,9 @@ class TopicsInStep:
             self._look()
             for topic in self._topics:
                 topic.take_in()
+            self._event_time.expect(
+                {place: times for topic in self._topics for place, times in topic.coming()}
+            )
             given = self._given()
             if given:
                 self._moved = [chunk for chunk in given if not chunk.values]
@@ -207,6 +223,12 @@ class TopicsInStep:
         """When brokers have answered last of each topic, in seconds since 1970; None: they have not yet."""
         heard = [topic.reader.heard_at for topic in self._topics]
         return min((at for at in heard if at is not None), default=None) if None not in heard else None
+
+    @property
+    def heard_since(self) -> float | None:
+        """Since when those of each topic have never been silent, in seconds since 1970; None: not yet."""
+        since = [topic.reader.heard_since for topic in self._topics]
+        return max((at for at in since if at is not None), default=None) if None not in since else None
 
     @property
     def is_up(self) -> bool:

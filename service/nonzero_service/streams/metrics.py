@@ -57,7 +57,7 @@ def source_metrics(models: Models) -> Iterator[Metric]:
     behind = [(labels, lag.behind_records) for labels, lag in lags]
     yield family(GaugeMetricFamily, "nonzero_source_lag_messages", text, PARTITION, behind)
     text = "How old the message is that was read last, where there are more to be read."
-    seconds = [(labels, None if lag.behind_ms is None else lag.behind_ms / 1000) for labels, lag in lags]
+    seconds = [(labels, lag.behind_seconds) for labels, lag in lags]
     yield family(GaugeMetricFamily, "nonzero_source_lag_seconds", text, PARTITION, seconds)
     text = "Messages of transactions that nobody has ended, and what stands behind them."
     unstable = [(labels, lag.unstable_records) for labels, lag in lags]

@@ -84,6 +84,28 @@ class RecordTimes:
             return believed
         return self._believed(believed, others_ms) if times.size else believed
 
+    def ahead(self, coming: NDArray[np.int64], now_ms: int, others_ms: int | None = None) -> int | None:
+        """Return how far it has come, given the records that come next: none of these is older than that.
+
+        So a gap is passed before what is behind it is read. A leap is believed where :meth:`read` would.
+
+        Parameters
+        ----------
+        coming
+            int64[n]: the times of the first of them.
+        now_ms, others_ms
+            As of :meth:`read`.
+        """
+        coming = coming[(coming >= 0) & (coming <= now_ms + SLACK_MS)]
+        if not coming.size:
+            return self.reached_ms
+        first = np.concatenate([self._ahead, np.minimum(coming, now_ms)])[:AGREE]
+        before = int(first.min()) - 1  # another of the same time may come before it
+        if self.reached_ms is None:
+            return before
+        leaps = before >= max(self.reached_ms + LEAP_MS, others_ms or 0)
+        return self.reached_ms if leaps and first.size < AGREE else max(self.reached_ms, before)
+
     def passed(self, until_ms: int) -> None:
         """Take note that there was nothing until a time: it is read to its end."""
         self.reached_ms = until_ms if self.reached_ms is None else max(self.reached_ms, until_ms)

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from nonzero_service.incidental import incidentally
-from nonzero_service.streams.reading import Refusal
+from nonzero_service.streams.message_readers import Refusal
 
 KEPT: Final = 100
 """So many of the newest ones are shown."""

@@ -8,7 +8,7 @@ from functools import partial
 from nonzero_service.bodies.reading import Bodies
 from nonzero_service.kafka.config import KafkaConfig
 from nonzero_service.kafka.poison import PoisonTopic
-from nonzero_service.kafka.reading import TopicReader
+from nonzero_service.kafka.topic_reader import TopicReader
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
 from nonzero_service.settings.source_url import SourceUrl

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
+from nonzero_service.streams.message_readers import Refusal
 from nonzero_service.streams.pieces import Lines
-from nonzero_service.streams.reading import Refusal
 from nonzero_service.writer.origins import Origin
 from nonzero_service.writer.work import Applied, StreamState
 

@@ -24,7 +24,7 @@ from nonzero_service.kafka.errors import (
     SourceConfigError,
     TopicRemadeError,
 )
-from nonzero_service.kafka.records import Lag
+from nonzero_service.kafka.lag import Lag
 from nonzero_service.logs import described
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings.source_url import SourceUrl
@@ -34,11 +34,16 @@ from nonzero_service.streams.refusals import RefusedLines
 from nonzero_service.streams.state import SourceState
 from nonzero_service.streams.taking import Taker
 from nonzero_service.streams.totals import Totals
+from nonzero_service.streams.watermark import Place
 from nonzero_service.writer.origins import PartitionRead, Position, partitions_of
 
 AGAIN_SECONDS: Final = 0.25
 LATER_SECONDS: Final = 10.0
 """So long after something failed it is tried again: at first, and at last."""
+
+TRYING_SECONDS: Final = 60.0
+"""A try that has not failed by then goes well, though nothing is learned. To send away what cannot be read
+may take half of that."""
 
 CLOSE_SECONDS: Final = 5.0
 """So long what is not with the learner yet may take where it is closed; the next start reads it again."""
@@ -103,6 +108,8 @@ class TopicSource:
         self._bodies = bodies
         self._poison = poison
         self._reader: ReadsTopics | None = None
+        self._begun_at = self._began_at = time.monotonic()  # reading, this time; and the source
+        self._known: Mapping[Place, Lag] = {}  # what the readers before this one knew
         self._flow: Flow | None = None
         self._closing = asyncio.Event()
         self._said: set[str] = set()  # why it could not be read since it last was, where the log has that
@@ -114,7 +121,17 @@ class TopicSource:
     def is_up(self) -> bool:
         """Whether its topics can be read, or could be if learning were not paused."""
         reads = self.state.standing in ("reading", "paused")
-        return reads and self._reader is not None and self._reader.is_up
+        return reads and self._reader is not None and self._reader.is_up and not self.is_trying
+
+    @property
+    def is_trying(self) -> bool:
+        """Whether it reads again after a failure, which may come again: some wait, and none was learned."""
+        return (
+            self.state.standing == "reading"
+            and self.state.trouble is not None
+            and time.monotonic() < self._begun_at + TRYING_SECONDS
+            and any(lag.behind_records != 0 for lag in self.lags().values())
+        )
 
     @property
     def heard_at(self) -> float | None:
@@ -122,33 +139,53 @@ class TopicSource:
         return None if self._reader is None else self._reader.heard_at
 
     @property
+    def heard_since(self) -> float | None:
+        """Since when they have never been silent, in seconds since 1970; None: they have not answered yet."""
+        return None if self._reader is None else self._reader.heard_since
+
+    @property
     def partitions(self) -> Sequence[PartitionRead]:
         """What was read of each partition, as the model has it."""
         return partitions_of(self._served.model.notes)
 
     def lags(self) -> Mapping[tuple[str, int], Lag]:
-        """Return how far each partition is behind, where that is known: what is read is not learned yet."""
-        if self._reader is None:
-            return {}
-        learned = {(read.topic, read.partition): read.next for read in self.partitions}
-        learned |= {} if self._flow is None else self._flow.passed
-        now_ms = time.time() * 1000
-        return {
-            key: self._lag(lag, learned.get(key), now_ms, key) for key, lag in self._reader.lags().items()
-        }
+        """Return how far each partition is behind: what is read is not learned yet.
 
-    def _lag(self, lag: Lag, position: int | None, now_ms: float, key: tuple[str, int]) -> Lag:
+        Of a partition that the journal knows something is told always, also before any broker has answered.
+        """
+        learned = {(read.topic, read.partition): read.next for read in self.partitions}
+        passed = {} if self._flow is None else self._flow.passed
+        found = self._read()
+        topics = {topic for topic, _ in found}
+        for (topic, partition), position in learned.items():
+            if topic in self.url.topics and topic not in topics:
+                found[topic, partition] = Lag(position, position, None, None, self._began_at)
+        learned |= passed
+        return {place: self._learned(place, lag, learned.get(place)) for place, lag in found.items()}
+
+    def _read(self) -> dict[Place, Lag]:
+        """Return how far reading is behind; of a topic that is not read yet, how far it was before."""
+        found = {} if self._reader is None else dict(self._reader.lags())
+        topics = {topic for topic, _ in found}
+        for place, known in self._known.items():
+            if place[0] not in topics:
+                found[place] = known
+            elif place in found and found[place].newest_ms < 0:
+                found[place] = found[place]._replace(newest_ms=known.newest_ms)
+        return found
+
+    def _learned(self, place: Place, lag: Lag, position: int | None) -> Lag:
         """Return how far a partition is behind that was learned up to a position."""
-        if position is None or position > lag.position:
-            return lag
-        behind = max(lag.last_stable - position, 0)
-        newest_ms = self.totals.of[key].newest_ms if key in self.totals.of else -1
-        behind_ms = lag.behind_ms
-        if not behind:
-            behind_ms = 0.0
-        elif newest_ms >= 0:
-            behind_ms = max(now_ms - newest_ms, 0.0)
-        return lag._replace(position=position, behind_records=behind, behind_ms=behind_ms)
+        newest_ms = lag.newest_ms
+        if position is None:
+            position = lag.begun
+        if position <= lag.position:
+            lag = lag._replace(position=position)
+            if place in self.totals.of and self.totals.of[place].newest_ms >= 0:
+                newest_ms = self.totals.of[place].newest_ms
+        if newest_ms < 0:  # what waits has done so since it was begun, at least
+            newest_ms = int(1000 * (time.time() - (time.monotonic() - self._began_at)))
+        return lag._replace(newest_ms=newest_ms)
 
     async def close(self) -> None:
         """Read no more, and return when what is with the learner is learned from. May be called again."""
@@ -191,6 +228,7 @@ class TopicSource:
         known = {read.topic: read.topic_id for read in self.partitions}  # of one made anew, the last one
         positions = self._served.learner.source_positions
         reader = self._reader = self._open_reader(self.url, positions, known)
+        self._begun_at = time.monotonic()
         try:
             flow = self._flow = Flow(
                 self._served.learner,
@@ -213,9 +251,11 @@ class TopicSource:
         finally:
             self._flow = None
             await reader.close()
+            self._known = self._read()
 
     def _came(self) -> None:
         """Take note that topics are read, and learned from: a disk that is full lets them be read alone."""
+        self.state.trouble = None
         if self._said:
             self._said.clear()
             incidentally(self._log.info, "the source is read again")

@@ -1,8 +1,8 @@
 """The watermark: the event time until which all records of some topics have been read.
 
-It is the least of what the partitions have reached. One that is read to its end keeps nobody waiting: it has
-reached the journal's clock, less an allowance for what is on its way. So the windows of a topic that is idle
-end too.
+It is the least of what the partitions have reached. One whose next records are known has reached these: it
+had nothing until then. One that is read to its end keeps nobody waiting: it has reached the journal's clock,
+less an allowance for what is on its way. So the windows of a topic that is idle end too.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nonzero_service.streams.record_times import RecordTimes, WrongTime
 
@@ -37,6 +40,7 @@ class Watermark:
         self.ms = reached_ms
         """In milliseconds since 1970; None where it is not known yet."""
         self._partitions: dict[Place, RecordTimes] = {}
+        self._ahead: dict[Place, int] = {}
 
     def of(self, place: Place) -> RecordTimes:
         """Return the times of a partition; one that was not known has reached nothing yet."""
@@ -54,17 +58,42 @@ class Watermark:
         """
         for gone in self._partitions.keys() - at_end.keys():
             del self._partitions[gone]
+            self._ahead.pop(gone, None)
         for place, ended in at_end.items():
             times = self.of(place)
             times.at_end = ended
             if ended:
                 times.passed(now_ms - ALLOWANCE_MS)
 
+    def expect(
+        self, coming: Mapping[Place, NDArray[np.int64]], now_ms: int, limits: Mapping[str, int]
+    ) -> None:
+        """Take note which records come next, in the place of what was noted before.
+
+        Parameters
+        ----------
+        coming
+            Of each partition, int64[n]: the times of the first records that are known and were not read.
+        now_ms
+            The journal's clock.
+        limits
+            By topic, how far another one has come.
+        """
+        self._ahead = {}
+        for place, times in coming.items():
+            if place in self._partitions:  # which there are, :meth:`look` is told
+                ahead = self._partitions[place].ahead(times, now_ms, limits.get(place[0]))
+                if ahead is not None:
+                    self._ahead[place] = ahead
+
     def advance(self) -> int | None:
         """Go as far as the partitions have come, and never back; return how far that is."""
-        reached = [times.reached_ms for times in self._partitions.values()]
-        known = [one for one in reached if one is not None]
-        if known and len(known) == len(reached):
+        known = [
+            max(self._ahead.get(place, 0), times.reached_ms or 0)
+            for place, times in self._partitions.items()
+            if place in self._ahead or times.reached_ms is not None
+        ]
+        if known and len(known) == len(self._partitions):
             self.ms = max(min(known), self.ms or 0)
         return self.ms
 

@@ -19,6 +19,8 @@ pytestmark = needs_promtool
 
 
 OF_SOURCES = {
+    "nonzero_event_time_lag_seconds",
+    "nonzero_source_lag_messages",
     "nonzero_source_lag_seconds",
     "nonzero_source_messages_total",
     "nonzero_source_refused_total",

@@ -9,7 +9,7 @@ from typing import Any
 
 from kafka import Broker
 from nonzero_service.kafka.config import KafkaConfig
-from nonzero_service.kafka.reading import Chunk, TopicReader
+from nonzero_service.kafka.topic_reader import Chunk, TopicReader
 from waiting import SECONDS
 
 __all__ = ["Collected", "reader_of", "records_of"]

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import structlog
 
-from nonzero_service.kafka import client_log, polling
+from nonzero_service.kafka import client_log, topic_watch
 
 
 @pytest.fixture(autouse=True)
 def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(polling, "WATCH_SECONDS", 0.2)
+    monkeypatch.setattr(topic_watch, "WATCH_SECONDS", 0.2)
     monkeypatch.setattr(client_log, "CALM_SECONDS", 0.5)
 
 

@@ -16,7 +16,7 @@ from nonzero_service.kafka.errors import (
     TopicMissingError,
     TopicRemadeError,
 )
-from nonzero_service.kafka.reading import Lost
+from nonzero_service.kafka.topic_reader import Lost
 from service.kafka.collecting import Collected, reader_of, records_of
 
 

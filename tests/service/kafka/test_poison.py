@@ -14,7 +14,7 @@ from kafka import QUIET, Broker
 from nonzero_service.kafka.config import KafkaConfig
 from nonzero_service.kafka.errors import BrokerUnreachableError, TopicMissingError
 from nonzero_service.kafka.poison import PoisonTopic
-from nonzero_service.kafka.reading import Chunk
+from nonzero_service.kafka.topic_reader import Chunk
 from waiting import SECONDS, until_in_loop
 
 

@@ -16,13 +16,14 @@ from nonzero import LogisticRegression
 from nonzero_service.bodies.reading import Bodies
 from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.kafka.errors import TopicMissingError
-from nonzero_service.kafka.records import Chunk, Lag
+from nonzero_service.kafka.lag import Lag
+from nonzero_service.kafka.records import Chunk
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
 from nonzero_service.settings.source_url import read_source
 from nonzero_service.streams.examples import ExampleTaker
 from nonzero_service.streams.flow import Flow
-from nonzero_service.streams.reading import LineReader
+from nonzero_service.streams.message_readers import LineReader
 from nonzero_service.streams.refusals import RefusedLines
 from nonzero_service.streams.state import SourceState
 from nonzero_service.streams.task import TopicSource
@@ -43,6 +44,7 @@ class Chunks:
     """A reader of chunks that are in memory, all at once."""
 
     heard_at: float | None = 0.0
+    heard_since: float | None = 0.0
     is_up = True
 
     def __init__(self, chunks: Sequence[Chunk]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -21,7 +22,8 @@ from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.impressions.waiting_labels import WaitingLabel
 from nonzero_service.journal.errors import DiskFullError
 from nonzero_service.journal.sqlite.journal import SqliteJournal
-from nonzero_service.kafka.records import Chunk, Lag
+from nonzero_service.kafka.lag import Lag
+from nonzero_service.kafka.records import Chunk
 from nonzero_service.models.impression_opening import open_impressions
 from nonzero_service.streams import in_step
 from nonzero_service.streams.event_time import BEAT_MS, EventTime, times_by_line
@@ -54,7 +56,7 @@ class Records:
         The partition that comes behind the others.
     """
 
-    heard_at = 0.0
+    heard_at = heard_since = 0.0
 
     def __init__(
         self,
@@ -87,7 +89,7 @@ class Records:
 
     def lags(self) -> Mapping[tuple[str, int], Lag]:
         return {
-            place: Lag(end, end, end, 0, None, begun)
+            place: Lag(end, begun, end, end, time.monotonic())
             for (place, end), begun in zip(self._ends.items(), self._begun, strict=True)
         }
 
@@ -129,13 +131,19 @@ def run(tmp_path: Path) -> Callable[[Callable[[EventTime], Coroutine[Any, Any, G
     return run
 
 
-async def read(event_time: EventTime, count: int, **topics: Records) -> Given:
-    """Read so many records, as they are given."""
+async def read(
+    event_time: EventTime,
+    count: int,
+    came: Callable[[Chunk], object] = lambda _: None,
+    **topics: Records,
+) -> Given:
+    """Read so many records, as they are given; each chunk is told."""
     reader = TopicsInStep(topics, event_time, 10 * MINUTE)
     given: Given = []
     while sum(len(minutes) for _, _, minutes in given) < count:
         for chunk in await asyncio.wait_for(reader.next(), 10):
             event_time.times_of(chunk)
+            came(chunk)
             given.append((chunk.topic, chunk.partition, ((chunk.times - BEGAN) // MINUTE).tolist()))
     await reader.close()
     return given
@@ -241,6 +249,50 @@ def test_a_gap_in_one_topic_does_not_stop_the_other(run: Run) -> None:
     assert in_order(given)
 
 
+def marks(run: Run, minutes: Sequence[Sequence[int]], at_once: int) -> list[tuple[int, int, float]]:
+    """Read impressions; return of each chunk its partition, its last minute, and what is reached with it.
+
+    Nothing may be reached before all was given that was recorded until then, but for what nobody believes.
+    """
+    found: list[tuple[int, int, float]] = []
+    left = [list(of_one) for of_one in minutes]
+
+    async def followed(event_time: EventTime) -> Given:
+        def came(chunk: Chunk) -> None:
+            del left[chunk.partition][: len(chunk.values)]
+            reached = ((event_time.watermark.advance() or BEGAN) - BEGAN) / MINUTE
+            waits = [minute for of_one in left for minute in of_one if minute != WRONG]
+            assert not waits or reached < min(waits)
+            last = int(chunk.times[-1] - BEGAN) // MINUTE
+            found.append((chunk.partition, last, reached))
+
+        shown, clicks = Records("shown", minutes, at_once), Records("clicks", [[]])
+        return await read(event_time, sum(map(len, minutes)), came, shown=shown, clicks=clicks)
+
+    run(followed)
+    return found
+
+
+WRONG = 5000
+"""The minute of a record whose producer's clock is wrong."""
+
+
+def test_event_time_goes_on_in_the_gap_of_one_partition(run: Run) -> None:
+    """As far as the record behind the gap, which is known and kept back."""
+    found = marks(run, [[*range(30), *range(400, 430)], range(0, 440, 2)], 5)
+    within = [(last, reached) for number, last, reached in found if number == 1 and 50 < last < 400]
+    assert len(within) > 10
+    assert [one for one in within if one[0] - one[1] >= 1] == []
+
+
+@pytest.mark.parametrize("at_once", [1, 5, 100])
+def test_what_is_known_of_a_partition_ends_no_window_too_early(run: Run, at_once: int) -> None:
+    """Its clock may be wrong; and what was cut off and given does not wait any more, but is not read yet."""
+    wrong = [*range(30), WRONG, *range(30, 300)]
+    marks(run, [wrong, range(0, 300, 2)], at_once)
+    marks(run, [[*range(30), *range(200, 300)], [*range(100), *range(195, 290, 3)]], at_once)
+
+
 def test_an_empty_topic_keeps_nobody_waiting(run: Run) -> None:
     shown, clicks = Records("shown", [range(300)]), Records("clicks", [[]])
     assert in_order(run(lambda event_time: read(event_time, 300, shown=shown, clicks=clicks)))
@@ -262,10 +314,11 @@ def test_a_start_where_all_has_been_read_lets_windows_end(run: Run) -> None:
     """Nothing is handed out then; and what is handed out and not given keeps time from passing."""
 
     async def looked(event_time: EventTime) -> Given:
-        event_time.look({("shown", 0): Lag(7, 7, 7, 0, None, 7), ("shown", 1): Lag(0, 0, 0, 0, None, 0)})
+        now = time.monotonic()
+        event_time.look({("shown", 0): Lag(7, 7, 7, 7, now), ("shown", 1): Lag(0, 0, 0, 0, now)})
         assert event_time.watermark.is_at_end("shown")
         assert (event_time.watermark.advance() or 0) > BEGAN
-        event_time.look({("shown", 0): Lag(9, 9, 9, 0, None, 7), ("shown", 1): Lag(0, 0, 0, 0, None, 0)})
+        event_time.look({("shown", 0): Lag(9, 7, 9, 9, now), ("shown", 1): Lag(0, 0, 0, 0, now)})
         assert not event_time.watermark.is_at_end("shown")
         return []
 

@@ -44,6 +44,36 @@ def test_a_topic_without_times_goes_by_the_journals_clock() -> None:
     assert times.reached_ms is None
 
 
+def ahead(times: RecordTimes, *coming: int, others_ms: int | None = None) -> int | None:
+    return times.ahead(np.array(coming, np.int64), NOW, others_ms)
+
+
+def test_it_has_come_as_far_as_what_comes_next() -> None:
+    """To the moment before: others of that time may come before it."""
+    times = RecordTimes()
+    assert ahead(times) is None
+    assert ahead(times, 50, 40, 60) == 39
+    read(times, 100)
+    assert (ahead(times), ahead(times, 900, 950), ahead(times, 60, 950)) == (100, 899, 100)
+    assert ahead(times, -1, NOW + 2 * SLACK_MS) == 100
+    assert ahead(times, -1, 900) == 899
+    assert times.reached_ms == 100
+    assert not +times.wrong
+
+
+def test_what_comes_next_and_leaps_is_believed_as_it_would_be_when_it_is_read() -> None:
+    times = RecordTimes()
+    read(times, 100)
+    leap = 100 + 2 * LEAP_MS
+    assert ahead(times, leap) == 100
+    assert ahead(times, leap, others_ms=leap) == leap - 1
+    assert ahead(times, *[leap + 5, leap] * (AGREE // 2)) == leap - 1
+    assert ahead(times, *[leap] * (AGREE - 1), 200) == 199
+    read(times, *[leap] * (AGREE - 1))  # read, and not judged yet
+    assert times.reached_ms == 100
+    assert ahead(times, leap + 9) == leap - 1
+
+
 def test_a_time_that_is_still_to_come_is_none() -> None:
     """A producer whose clock is a year ahead neither ends windows nor stamps what comes after."""
     times = RecordTimes()

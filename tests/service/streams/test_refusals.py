@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from nonzero_service.streams import refusals
-from nonzero_service.streams.reading import Refusal
+from nonzero_service.streams.message_readers import Refusal
 from nonzero_service.streams.refusals import RefusedLines
 
 

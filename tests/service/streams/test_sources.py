@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -223,13 +224,20 @@ def test_a_full_disk_is_said_once_however_often_it_is_tried(
     running = start(small_disk / "data", source=address, bits=12, breaker="off").until_ready()
     fill(small_disk / "filler")
     broker.produce(topic, examples(5000))
-    until(lambda: failed(running) >= 3, lambda: source(running))
+    until(lambda: failed(running) >= 1, lambda: source(running))
+    since = source(running)["since"]
+    while failed(running) < 3:  # so it is said also while it is tried again
+        told = source(running)
+        assert (told["state"], told["since"], told["lag_messages"]) == ("waiting", since, 5000)
+        assert lines_of(running, "nonzero_source_up") == {'{model="default"}': 0}
+        assert [second > 0 for second in lines_of(running, "nonzero_source_lag_seconds").values()] == [True]
     told = source(running)
     assert (told["state"], "no space left" in told["reason"], told["messages"]) == ("waiting", True, 0)
     assert len(running.lines("the source cannot be read; it is tried again")) == 1
     assert running.lines("the source is read again") == []
     (small_disk / "filler").unlink()
     until_read(running, 5000)
+    assert (source(running)["state"], source(running)["lag_messages"]) == ("reading", 0)
     until(lambda: len(running.lines("the source is read again")) == 1)
     assert running.stop() == 0
     assert verify(small_disk / "data/models/default", lambda *_: None).faults == []
@@ -241,16 +249,31 @@ def failed(running: ServiceProcess) -> float:
 
 
 def test_a_broker_that_is_away_is_waited_for(broker: Broker, start: Start) -> None:
+    """How much there is nobody knows then; what an alert of lag looks at is there, and grows."""
     topic = broker.topic()
-    broker.produce(topic, examples(100))
+    address = f"kafka://{broker.address}/{topic}?format=vw"
+    broker.produce(topic, examples(50))
+    running = start(source=address).until_ready()
+    until_read(running, 50)
+    assert running.stop() == 0
+    broker.produce(topic, examples(50))
     broker.kill()
-    running = start(source=f"kafka://{broker.address}/{topic}?format=vw").until_ready()
+    running = start(source=address).until_ready()
     with running.client() as client:
         assert client.post("/v1/models/default/update", json=EXAMPLE).status_code == 200
-    assert source(running)["state"] == "waiting"
+    told = source(running)
+    [read] = told["partitions"]
+    assert (told["state"], told["lag_messages"], read["lag_messages"]) == ("waiting", None, None)
+    assert (read["position"], read["end"]) == (50, None)
     assert lines_of(running, "nonzero_source_up") == {'{model="default"}': 0}
+    for name in ("lag_messages", "unstable_messages"):
+        assert lines_of(running, f"nonzero_source_{name}") == {}
+    [before] = lines_of(running, "nonzero_source_lag_seconds").values()
+    until(lambda: next(iter(lines_of(running, "nonzero_source_lag_seconds").values())) > before > 0)
+    began = time.time()
     broker.start()
-    assert until_read(running, 100)["state"] == "reading"
+    told = until_read(running, 100)
+    assert (told["state"], told["since"] / 1000 > began) == ("reading", True)
 
 
 def test_a_topic_that_is_not_there_yet_is_waited_for(broker: Broker, start: Start) -> None:

@@ -74,6 +74,33 @@ def test_it_goes_on_from_where_the_journal_has_it() -> None:
     assert mark.advance() == 700
 
 
+def expect(mark: Watermark, coming: dict[tuple[str, int], list[int]], **limits: int) -> None:
+    mark.expect({place: np.array(times, np.int64) for place, times in coming.items()}, NOW, limits)
+
+
+def test_a_partition_whose_next_records_are_known_holds_nothing_back_before_them() -> None:
+    mark = looked(a=False, b=False)
+    read(mark, A, 100)
+    read(mark, B, 10)
+    expect(mark, {B: [800, 700]})
+    assert mark.advance() == 100
+    read(mark, A, 900)
+    assert mark.advance() == 699
+    read(mark, B, 800)
+    assert mark.advance() == 800
+    expect(mark, {})  # what comes behind that is not known
+    read(mark, A, 1000)
+    assert mark.advance() == 800
+
+
+def test_a_partition_that_nobody_has_told_of_is_not_expected() -> None:
+    mark = looked(a=False)
+    expect(mark, {A: [50], B: [10]})
+    assert mark.advance() == 49
+    mark.look({}, NOW)
+    assert mark.slowest("shown", {}) is None
+
+
 def test_a_partition_that_is_gone_holds_nothing_back() -> None:
     mark = looked(a=False, b=False)
     read(mark, A, 100)

@@ -16,12 +16,18 @@ class SourcePartitionWire(Wire):
     topic_id: str | None
     partition: int = Field(ge=0)
     position: int | None = Field(description="The offset to be read next, as the journal has it.")
-    end: int | None = Field(description="The offset behind the last message that can be read.")
+    end: int | None = Field(
+        description="The offset behind the last message that can be read; null where no broker has told it "
+        "for 15 seconds."
+    )
     messages: int = Field(ge=0, description="Those that were read since the model reads this topic.")
     examples: int = Field(ge=0)
     refused: int = Field(ge=0, description="Messages of which something could not be read.")
-    lag_messages: int | None
-    lag_seconds: float | None
+    lag_messages: int | None = Field(description="Up to there; null where that is.")
+    lag_seconds: float | None = Field(
+        description="How old the message is that was learned last, where others wait; where it is not known "
+        "whether any do, since when at least."
+    )
 
 
 class RefusalWire(Wire):
@@ -61,11 +67,14 @@ class SourceWire(Wire):
         description="waiting: something failed and is tried again; stopped: only a changed setting mends it."
     )
     reason: str | None = Field(description="Why nothing is read; null where it is.")
-    since: int = Field(description="Since when it is in this state, in milliseconds since 1970.")
+    since: int = Field(
+        description="Since when it is in this state, in milliseconds since 1970: of `reading`, since brokers "
+        "answer without a break, too."
+    )
     messages: int = Field(ge=0)
     examples: int = Field(ge=0)
     refused: int = Field(ge=0)
-    lag_messages: int | None = Field(description="Of all partitions; null where it is not known.")
+    lag_messages: int | None = Field(description="Of all partitions; null where it is not known of one.")
     lag_seconds: float | None = Field(description="Of the partition that is furthest behind.")
     event_time: EventTimeWire | None = Field(description="Null of a topic of examples.")
     partitions: list[SourcePartitionWire]

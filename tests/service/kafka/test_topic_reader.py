@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
@@ -17,11 +18,13 @@ from confluent_kafka import Consumer, TopicPartition
 
 from kafka import QUIET, Broker
 from nonzero_service.errors import ClosedError
+from nonzero_service.kafka import lag, topic_reader, topic_watch
 from nonzero_service.kafka.errors import TopicMissingError
-from nonzero_service.kafka.polling import MOST_RECORDS
+from nonzero_service.kafka.gathering import MOST_RECORDS
 from nonzero_service.kafka.records import RECORD_BYTES
+from nonzero_service.kafka.topics import TopicQueries
 from service.kafka.collecting import Collected, reader_of, records_of
-from waiting import until, until_in_loop
+from waiting import SECONDS, until, until_in_loop
 
 
 def read_all(broker: Broker, topic: str, number: int, **options: Any) -> Collected:
@@ -125,12 +128,12 @@ def test_an_open_transaction_holds_back_what_is_behind_it(broker: Broker) -> Non
     async def read() -> None:
         async with reader_of(broker, topic) as found:
             await until_in_loop(lambda: found.reader.lags())
-            lag = found.reader.lags()[topic, 0]
-            assert lag[:4] == (0, 5, 0, 0)
-            assert lag.unstable_records == 5
+            one = found.reader.lags()[topic, 0]
+            assert (one.position, one.high_watermark, one.last_stable, one.behind_records) == (0, 5, 0, 0)
+            assert one.unstable_records == 5
             producer.commit_transaction()
             assert [value for *_, value in await found.records(5)] == [b"open"] + [b"behind"] * 4
-            await until_in_loop(lambda: found.reader.lags()[topic, 0] == (6, 6, 6, 0, 0.0, 0))
+            await until_in_loop(lambda: figures(found, topic) == (6, 6, 6, 0, 0.0, 0))
 
     asyncio.run(read())
 
@@ -236,6 +239,35 @@ def test_a_partition_that_is_added_is_read_from_its_start(broker: Broker) -> Non
     asyncio.run(read())
 
 
+def test_a_partition_that_is_added_is_not_taken_for_an_empty_one(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it ends nobody has told when it is found: event time would pass what waits there."""
+    topic = broker.topic()
+    describe, may_be_found = TopicQueries.describe, threading.Event()
+
+    def described_later(self: TopicQueries) -> Any:
+        may_be_found.wait(SECONDS)
+        return describe(self)
+
+    async def read() -> None:
+        async with reader_of(broker, topic, start="latest") as found:
+            await found.position(0)
+            monkeypatch.setattr(TopicQueries, "describe", described_later)
+            broker.add_partitions(topic, 2)
+            broker.produce(topic, [b"new"] * 2, partition=1)
+            found.reader.pause()
+            may_be_found.set()
+            while (topic, 1) not in found.reader.lags():
+                await asyncio.sleep(0.001)
+            one = found.reader.lags()[topic, 1]
+            assert not one.is_read_to(one.begun)
+            assert one.high_watermark in (None, 2)
+            await until_in_loop(lambda: found.reader.lags()[topic, 1].high_watermark == 2)
+
+    asyncio.run(read())
+
+
 def test_the_end_of_a_topic_is_remembered_where_it_is_begun(broker: Broker) -> None:
     topic = broker.topic()
     broker.produce(topic, [b"old"] * 3)
@@ -298,6 +330,36 @@ def through_an_absence(broker: Broker, away: Callable[[Collected], Awaitable[obj
                 for offset, value in enumerate([*values, b"after"])
             ]
             await until_in_loop(lambda: found.reader.is_up)
+
+    asyncio.run(read())
+
+
+def test_what_was_told_before_an_absence_is_not_what_is_so(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lag, "KNOWN_SECONDS", 0.6)
+    for module in (topic_watch, topic_reader):
+        monkeypatch.setattr(module, "SILENT_SECONDS", 0.6)
+    topic = broker.topic()
+    broker.produce(topic, [b"a"])
+
+    async def read() -> None:
+        async with reader_of(broker, topic) as found:
+            reader = found.reader
+            await found.records(1)
+            await until_in_loop(lambda: figures(found, topic)[3:5] == (0, 0.0))
+            broker.stop_signal()
+            gone = time.time()
+            await until_in_loop(lambda: figures(found, topic)[3] is None)
+            assert not reader.lags()[topic, 0].is_read_to(1)
+            before = figures(found, topic)[4] or 0.0
+            assert before >= 0.6
+            await until_in_loop(lambda: (figures(found, topic)[4] or 0.0) > before + 0.3)
+            assert (reader.heard_since or gone) < gone
+            await until_in_loop(lambda: not reader.is_up)
+            broker.cont()
+            await until_in_loop(lambda: figures(found, topic)[3:5] == (0, 0.0))
+            assert (reader.heard_since or 0.0) > gone
 
     asyncio.run(read())
 
@@ -368,14 +430,21 @@ def test_lags_tell_how_far_behind_it_is(broker: Broker) -> None:
         async with reader_of(broker, topic, most_bytes=1) as found:
             await until_in_loop(lambda: found.reader.lags())
             await until_in_loop(lambda: found.reader.lags()[topic, 0].position)
-            lag = found.reader.lags()[topic, 0]
-            assert lag.high_watermark == lag.last_stable == 5000
-            assert lag.behind_records == 5000 - lag.position > 0
-            assert lag.behind_ms == pytest.approx(3_600_000, abs=60_000)
+            one = found.reader.lags()[topic, 0]
+            assert one.high_watermark == one.last_stable == 5000
+            assert one.behind_records == 5000 - one.position > 0
+            assert one.behind_seconds == pytest.approx(3600, abs=60)
             await found.records(5000)
-            assert found.reader.lags()[topic, 0] == (5000, 5000, 5000, 0, 0.0, 0)
+            assert figures(found, topic) == (5000, 5000, 5000, 0, 0.0, 0)
 
     asyncio.run(read())
+
+
+def figures(found: Collected, topic: str) -> tuple[float | None, ...]:
+    """Return what is known of the first partition of a topic."""
+    one = found.reader.lags()[topic, 0]
+    ends = one.position, one.high_watermark, one.last_stable
+    return *ends, one.behind_records, one.behind_seconds, one.begun
 
 
 def test_readers_that_fail_leave_no_thread_and_no_connection(broker: Broker) -> None:

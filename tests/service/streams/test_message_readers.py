@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from nonzero import Batch, Schema, formats
 from nonzero_service.kafka.records import Chunk
 from nonzero_service.streams import pieces
+from nonzero_service.streams.message_readers import ReadPiece, found_in, reader_of
 from nonzero_service.streams.pieces import cut, halves, joined
-from nonzero_service.streams.reading import ReadPiece, found_in, reader_of
 
 NO_SCHEMA = Schema.of(None)
 ONE = b'{"features": {"site": "news"}, "label": 1}'

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
-from nonzero_service.kafka.reading import SILENT_SECONDS
-from nonzero_service.kafka.records import Lag
+from nonzero_service.kafka.lag import SILENT_SECONDS, Lag
 from nonzero_service.streams.state import Standing
 from nonzero_service.streams.task import TopicSource
 from nonzero_service.writer.origins import PartitionRead
@@ -16,12 +16,13 @@ AWAY: Final = "no broker answers; they are asked again, and the log says why"
 BEGINS: Final = "it has only begun, and no broker has answered yet"
 
 
-def described(source: TopicSource) -> dict[str, Any]:
+def source_status(source: TopicSource) -> dict[str, Any]:
     """Return what is told of a source."""
     url, lags, partitions = source.url, source.lags(), source.partitions
     standing, reason, since = _stands(source)
     read = {(one.topic, one.partition): one for one in partitions}  # of a topic made anew, the last one
-    seconds = [lag.behind_ms / 1000 for lag in lags.values() if lag.behind_ms is not None]
+    behind = [lag.behind_records for lag in lags.values()]
+    seconds = [lag.behind_seconds for lag in lags.values() if lag.behind_seconds is not None]
     return {
         "brokers": [*url.brokers],
         "topics": [*url.topics],
@@ -32,7 +33,7 @@ def described(source: TopicSource) -> dict[str, Any]:
         "messages": sum(one.messages for one in partitions),
         "examples": sum(one.examples for one in partitions),
         "refused": sum(one.refused for one in partitions),
-        "lag_messages": sum(lag.behind_records for lag in lags.values()) if lags else None,
+        "lag_messages": _sum(behind) if behind else None,
         "lag_seconds": max(seconds) if seconds else None,
         "event_time": None if source.event_time is None else source.event_time.told(),
         "partitions": [_partition(key, read.get(key), lags.get(key)) for key in sorted({*read, *lags})],
@@ -46,8 +47,12 @@ def _stands(source: TopicSource) -> tuple[Standing, str | None, float]:
     One whose brokers do not answer waits, whatever else it is at.
     """
     state = source.state
-    if state.standing != "reading" or source.is_up:
+    if state.standing != "reading":
         return state.standing, state.reason, state.since
+    if state.trouble is not None and source.is_trying:
+        return "waiting", state.trouble.reason, state.trouble.since
+    if source.is_up:
+        return state.standing, state.reason, max(state.since, source.heard_since or 0.0)
     if source.heard_at is not None:
         return "waiting", AWAY, source.heard_at
     since, reason = state.trouble or (state.since, BEGINS)
@@ -57,16 +62,21 @@ def _stands(source: TopicSource) -> tuple[Standing, str | None, float]:
 
 def _partition(key: tuple[str, int], read: PartitionRead | None, lag: Lag | None) -> dict[str, Any]:
     """Return what is told of a partition, of which the journal may know nothing yet."""
-    behind_ms = None if lag is None else lag.behind_ms
     return {
         "topic": key[0],
         "topic_id": None if read is None else read.topic_id,
         "partition": key[1],
         "position": None if read is None else read.next,
-        "end": None if lag is None else lag.last_stable,
+        "end": None if lag is None else lag.end,
         "messages": 0 if read is None else read.messages,
         "examples": 0 if read is None else read.examples,
         "refused": 0 if read is None else read.refused,
         "lag_messages": None if lag is None else lag.behind_records,
-        "lag_seconds": None if behind_ms is None else behind_ms / 1000,
+        "lag_seconds": None if lag is None else lag.behind_seconds,
     }
+
+
+def _sum(numbers: Sequence[int | None]) -> int | None:
+    """Return the sum of some numbers; None where one is not known."""
+    known = [one for one in numbers if one is not None]
+    return sum(known) if len(known) == len(numbers) else None

@@ -9,10 +9,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 from nonzero_service.kafka.backlog import Backlog
-from nonzero_service.kafka.plan import Plan
+from nonzero_service.kafka.lag import SILENT_SECONDS, Lag
+from nonzero_service.kafka.plan import PartitionReading, Plan
 from nonzero_service.kafka.polling import Poller
 from nonzero_service.kafka.records import Chunk as Chunk
-from nonzero_service.kafka.records import Lag as Lag
 from nonzero_service.kafka.records import Lost as Lost
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 MOST_BYTES: Final = 16 << 20
 """So much may wait to be taken. The client holds some more of what it has fetched."""
-
-SILENT_SECONDS: Final = 10.0
-"""Brokers are not up that have said nothing for so long."""
 
 
 class TopicReader:
@@ -106,29 +103,38 @@ class TopicReader:
     @property
     def heard_at(self) -> float | None:
         """When brokers have answered last, in seconds since 1970; None: they have not yet."""
-        answered_at = self._poller.answered_at
-        return time.time() - (time.monotonic() - answered_at) if answered_at else None
+        return _wall(self._poller.watch.answered_at)
+
+    @property
+    def heard_since(self) -> float | None:
+        """Since when brokers have never been silent, in seconds since 1970; None: they were not heard yet."""
+        return _wall(self._poller.watch.answering_since)
 
     @property
     def is_up(self) -> bool:
         """Whether brokers answer, and partitions are read."""
-        answered = time.monotonic() < self._poller.answered_at + SILENT_SECONDS
+        answered = time.monotonic() < self._poller.watch.answered_at + SILENT_SECONDS
         return answered and bool(self._poller.readings) and self._thread.is_alive()
 
     def lags(self) -> Mapping[tuple[str, int], Lag]:
         """Return how far each partition is behind, by topic and partition, as it was seconds ago."""
-        now = time.time() * 1000
-        lags = {}
-        for key, reading in self._poller.readings.items():
-            stable = max(reading.last_stable, reading.next)
-            behind = stable - reading.next
-            age = None if behind and reading.newest_ms < 0 else float(behind and now - reading.newest_ms)
-            high = max(reading.high_watermark, stable)
-            # Whose clock is ahead has sent nothing that will be read before it was sent.
-            lags[key] = Lag(reading.next, high, stable, behind, age and max(age, 0.0), reading.start)
-        return lags
+        return {key: _lag_of(reading) for key, reading in self._poller.readings.items()}
 
     async def close(self) -> None:
         """Read no more; return when the thread has ended. May be called again."""
         self._backlog.close()
         await asyncio.to_thread(self._thread.join)
+
+
+def _lag_of(reading: PartitionReading) -> Lag:
+    """Return how far a partition is behind, which may have been read further than the brokers have told."""
+    high, stable = reading.high_watermark, reading.last_stable
+    if high is not None and stable is not None:
+        stable = max(stable, reading.next)
+        high = max(high, stable)
+    return Lag(reading.next, reading.start, high, stable, reading.told_at, reading.newest_ms)
+
+
+def _wall(moment: float) -> float | None:
+    """Return a moment of the monotonic clock in seconds since 1970; None for 0, which is none."""
+    return time.time() - (time.monotonic() - moment) if moment else None
