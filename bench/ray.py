@@ -28,7 +28,7 @@ from nonzero.sources.files import Source
 from nonzero_service.cli.backfill.blocks import Files
 from nonzero_service.cli.backfill.cluster import connected
 from nonzero_service.cli.backfill.ordered import ClusterReader
-from nonzero_service.cli.backfill.parts import NONZEROS, gathered, packed, unpacked
+from nonzero_service.cli.backfill.parts import packed, unpacked
 from nonzero_service.cli.input_files import InputFiles
 from nonzero_service.cli.reading import ReadingOptions
 
@@ -38,8 +38,8 @@ BITS: Final = 22
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.ray", description=__doc__)
-    parser.add_argument("--examples", type=int, default=500_000)
-    parser.add_argument("--runs", type=int, default=5, help="how often each side runs")
+    parser.add_argument("--examples", type=int, default=4_000_000)
+    parser.add_argument("--runs", type=int, default=3, help="how often each side runs")
     parser.add_argument("--output", type=Path, help="where the figures go, as JSON")
     chosen = parser.parse_args()
     keep_freed()
@@ -132,14 +132,14 @@ def parts_of(file: Path) -> dict[str, float]:
     parsed = [one for _, one in inputs.read(print)]
     parses = time.process_time() - began - reads
     rows = sum(len(one.batch) for one in parsed)
-    packs, travelling = timed(lambda: [packed(one, 0) for some in gathered(parsed, NONZEROS) for one in some])
+    packs, travelling = timed(lambda: [packed(one, 0) for one in parsed])
     unpacks, _ = timed(lambda: [unpacked(one, 0) for one in travelling])
     model = LogisticRegression(bits=BITS)
     began = clock()
     for one in parsed:
         model.learn(one.batch)
     learns = clock() - began
-    size = sum(one.body.nbytes for one in travelling)
+    size = sum(len(piece) for one in travelling for piece in one.body)
     return {
         "read, us a row": reads / rows * 1e6,
         "parse and hash, us a row": parses / rows * 1e6,

@@ -28,6 +28,8 @@ another origin, or of a release with a defect, need; against a flipped bit a dig
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
@@ -42,6 +44,9 @@ VERSION: Final = 1
 """The version of the bodies that :func:`encode_batch` makes."""
 
 _HEADER: Final = struct.Struct("<2Q8B")
+_LARGE: Final = 1 << 16
+"""A column of so many bytes is a piece of its own."""
+
 _LENGTHS: Final[dict[int, type[np.unsignedinteger[Any]]]] = {1: np.uint8, 2: np.uint16, 4: np.uint32}
 
 
@@ -53,6 +58,27 @@ def encode_batch(batch: Batch) -> bytes:
     batch
         Of any size; rows of at most ``2**32 - 1`` nonzeros.
     """
+    return b"".join(section.data for section in _encode(batch))
+
+
+def encode_in_pieces(batch: Batch) -> list[bytes | NDArray[np.uint8]]:
+    """Return the body of a batch in pieces, of which large ones are the batch's own arrays: not copied.
+
+    Parameters
+    ----------
+    batch
+        As for :func:`encode_batch`; it must not change while the pieces are used.
+    """
+    pieces: list[bytes | NDArray[np.uint8]] = []
+    for is_large, sections in groupby(_encode(batch), lambda section: section.nbytes >= _LARGE):
+        if is_large:
+            pieces += [section.view(np.uint8) for section in sections]
+        else:
+            pieces.append(b"".join(section.data for section in sections))
+    return pieces
+
+
+def _encode(batch: Batch) -> Iterator[NDArray[Any]]:
     lengths_form, lengths = _encode_lengths(np.diff(batch.indptr))
     fields_form, fields = _encode_fields(batch.fields, lengths_form, len(batch))
     labels_form, labels = _encode_labels(batch.labels)
@@ -69,10 +95,8 @@ def encode_batch(batch: Batch) -> bytes:
         0,
     )
     sections = (batch.times, batch.indices, values, weights, lengths, *fields, labels)
-    header = _HEADER.pack(len(batch), batch.nnz, *forms)
-    return b"".join(
-        [header, *(np.ascontiguousarray(section).data for section in sections if section is not None)]
-    )
+    yield np.frombuffer(_HEADER.pack(len(batch), batch.nnz, *forms), np.uint8)
+    yield from (np.ascontiguousarray(section) for section in sections if section is not None)
 
 
 def decode_batch(body: bytes | memoryview) -> Batch:
@@ -83,6 +107,18 @@ def decode_batch(body: bytes | memoryview) -> Batch:
     BatchError
         Where the body is cut short, has bytes to spare, or breaks a rule of :class:`~nonzero.Batch`.
     """
+    return decode_pieces((body,))
+
+
+def decode_pieces(pieces: Sequence[bytes | memoryview]) -> Batch:
+    """Return the batch of a body in pieces: each column lies within one of them.
+
+    Raises
+    ------
+    BatchError
+        As for :func:`decode_batch`.
+    """
+    body, size = pieces[0], sum(map(len, pieces))
     if len(body) < _HEADER.size:
         raise BatchError(f"a batch's body has at least {_HEADER.size} bytes, this one has {len(body)}")
     n, nnz, times_form, values_form, weights_form, lengths_form, fields_form, labels_form, *zeros = (
@@ -94,9 +130,9 @@ def decode_batch(body: bytes | memoryview) -> Batch:
         )
     # Each row and each nonzero has at least a bit of its own, so that no size is believed that the bytes
     # cannot fill.
-    if n > 8 * len(body) or nnz > len(body):
-        raise BatchError(f"a body of {len(body)} bytes cannot hold {n} rows and {nnz} nonzeros")
-    sections = _Sections(body)
+    if n > 8 * size or nnz > size:
+        raise BatchError(f"a body of {size} bytes cannot hold {n} rows and {nnz} nonzeros")
+    sections = _Sections(pieces)
     times = sections.take(np.int64, n).copy() if times_form else None
     indices = np.require(sections.take(np.uint32, nnz), np.uint32, "A")
     values = sections.take(np.float32, nnz).copy() if values_form else None
@@ -119,13 +155,15 @@ def decode_batch(body: bytes | memoryview) -> Batch:
 class _Sections:
     """The columns of a body, taken one after another."""
 
-    def __init__(self, body: bytes | memoryview) -> None:
-        self._body = body
+    def __init__(self, pieces: Sequence[bytes | memoryview]) -> None:
+        self._body, *self._later = pieces
         self._offset = _HEADER.size
 
     def take(self, dtype: type[np.generic], count: int) -> NDArray[Any]:
         """Return the next `count` numbers, as a view of the body."""
         size = count * np.dtype(dtype).itemsize
+        while size and self._later and self._offset == len(self._body):
+            self._body, self._offset = self._later.pop(0), 0
         if self._offset + size > len(self._body):
             raise BatchError(f"a batch's body of {len(self._body)} bytes ends inside one of its columns")
         array = np.frombuffer(self._body, np.dtype(dtype).newbyteorder("<"), count, self._offset)
@@ -134,10 +172,9 @@ class _Sections:
 
     def end(self) -> None:
         """Refuse what is left over."""
-        if self._offset != len(self._body):
-            raise BatchError(
-                f"a batch's body has {len(self._body) - self._offset} bytes after its last column"
-            )
+        left = len(self._body) - self._offset + sum(map(len, self._later))
+        if left:
+            raise BatchError(f"a batch's body has {left} bytes after its last column")
 
 
 def _encode_lengths(lengths: NDArray[np.int64]) -> tuple[int, NDArray[Any]]:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nonzero import Batch, BatchError
-from nonzero.batches.codec import decode_batch, encode_batch
+from nonzero.batches import codec
+from nonzero.batches.codec import decode_batch, decode_pieces, encode_batch, encode_in_pieces
 
 VALUES = st.floats(-1e6, 1e6, width=32)
 LABELS = st.sampled_from([0.0, 1.0, float("nan")])
@@ -90,6 +91,30 @@ def test_any_batch(batch: Batch) -> None:
 )
 def test_every_form_of_fields_and_lengths(batch: Batch) -> None:
     assert_same(decode_batch(encode_batch(batch)), batch)
+
+
+@given(batches(), st.sampled_from([1, 8, 40]))
+@example(Batch.empty(), 1)
+def test_pieces_are_the_body_and_come_back(batch: Batch, large: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(codec, "_LARGE", large)
+        pieces = encode_in_pieces(batch)
+    assert b"".join(map(bytes, pieces)) == encode_batch(batch)
+    views = [memoryview(bytes(piece)) for piece in pieces]
+    assert_same(decode_pieces(views), batch)
+    filled = [view for view in views if len(view)]
+    for damaged in (filled[:-1] or [memoryview(b"")], [*views, memoryview(b"\0")]):
+        with pytest.raises(BatchError):
+            decode_pieces(damaged)
+
+
+def test_large_columns_travel_as_they_are() -> None:
+    batch = tabular(1000, 39, 39)
+    pieces = encode_in_pieces(batch)
+    assert [np.shares_memory(batch.indices, piece) for piece in pieces if not isinstance(piece, bytes)] == [
+        True
+    ]
+    assert sum(len(piece) for piece in pieces if isinstance(piece, bytes)) < 300
 
 
 def test_a_row_of_39_categories_takes_39_indices_and_little_else() -> None:

@@ -79,7 +79,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         csv.writer(text).writerows((label, site, user) for label, site, user, _ in rows)
     for name in ("log.vw", "log.csv"):
         (place / f"{name}.gz").write_bytes(gzip.compress((place / name).read_bytes(), 1))
-    # A task hands it over in eleven parts, and waits after eight.
+    # A task hands it over in ten parts or so, and waits after two.
     (place / "long.vw.gz").write_bytes(gzip.compress((place / "log.vw").read_bytes() * 40, 1))
     columns = dict(zip(("click", "site", "user", "bid"), zip(*rows, strict=True), strict=True))
     table = pyarrow.table({name: [*values] for name, values in columns.items()})

@@ -17,7 +17,7 @@ import pytest
 from command_line import nonzero_here
 from nonzero import LogisticRegression, __version__
 from nonzero_service.cli import checkpoints
-from nonzero_service.cli.backfill import ordered
+from nonzero_service.cli.backfill import ordered, parts
 from nonzero_service.cli.backfill.blocks import Block, Files
 from object_store import ObjectStore
 from service.ray.conftest import ROWS
@@ -120,6 +120,20 @@ def test_what_is_wrong_with_a_file_is_told_in_its_place(
     assert done.returncode == (0 if name == "empty.csv" else 1)
 
 
+def test_what_was_read_before_the_damage_is_learned(
+    logs: Path, tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where that is less than a part."""
+    workers(2)
+    monkeypatch.setattr(parts, "NONZEROS", 1 << 21)
+    bad = tmp_path.with_name("cut.vw.gz")
+    data = (logs / "long.vw.gz").read_bytes()
+    bad.write_bytes(data[: len(data) // 2])
+    done = check_same(tmp_path, bad)
+    assert done.returncode == 1
+    assert "cut.vw.gz, line 1004: there is no '|'" in done.stderr
+
+
 def test_a_file_that_is_gone_is_told(
     logs: Path, tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,7 +165,7 @@ def test_what_a_killed_task_was_reading_is_read_again(logs: Path, tmp_path: Path
     workers(2)
     _, expected = trained(tmp_path, logs / "long.vw.gz")
     found: list[int] = []
-    with learn_and(lambda: kill_tasks(found), 2):  # it waits then, as eight parts of eleven are made
+    with learn_and(lambda: kill_tasks(found), 2):  # it waits then, with most parts to be made
         done, digest = trained(tmp_path, logs / "long.vw.gz", "--ray=local")
     assert found
     assert done.returncode == 0, done.stderr

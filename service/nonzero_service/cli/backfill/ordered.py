@@ -27,13 +27,13 @@ from nonzero_service.cli.input_files import InputFiles
 TRIES: Final = 6
 """A block whose task dies is read so often; once would be enough but for machines that come and go."""
 
-PARTS: Final = 8
+PARTS: Final = 2
 """So many parts of a block wait in the cluster; its task waits then."""
 
-_AHEAD: Final = 4
+_AHEAD: Final = 2
 """So many parts wait here."""
 
-_FETCHED: Final = 3
+_FETCHED: Final = 2
 """So many more are on their way."""
 
 _PART_BYTES: Final = 8 * parts.NONZEROS

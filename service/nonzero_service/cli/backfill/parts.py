@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from nonzero import Schema
 from nonzero.batches.batch import Batch
-from nonzero.batches.codec import decode_batch, encode_batch
+from nonzero.batches.codec import decode_pieces, encode_in_pieces
 from nonzero.errors import LineError
 from nonzero.fields import known
 from nonzero.fields.hashing import field_of
 from nonzero.formats import Parsed
 
-NONZEROS: Final = 1 << 19
-"""A part has about so many nonzeros, of four bytes each and some more: large beside the cost of a message."""
+NONZEROS: Final = 1 << 21
+"""A part has about so many nonzeros, of four bytes each and some more. Ray takes milliseconds for a part."""
 
 ROWS: Final = 1 << 17
 """Or so many rows, or lines that could not be read."""
@@ -28,8 +28,8 @@ _KINDS: Final = {"category": known.CATEGORY, "number": known.NUMBER}
 class TravellingRows(NamedTuple):
     """What some bytes held: :class:`nonzero.formats.Parsed` in arrays that need not be copied."""
 
-    body: NDArray[np.uint8]
-    """The batch, in the journal's coding."""
+    body: list[bytes | NDArray[np.uint8]]
+    """The batch, in the journal's coding, in pieces."""
     lines: NDArray[np.int64] | None
     """The numbers of its rows, counted from 1 over the block; None where they go on from `first`."""
     first: int
@@ -65,7 +65,7 @@ def packed(parsed: Parsed, before: int) -> TravellingRows:
     if parsed.lines.size and int(parsed.lines[-1]) - int(parsed.lines[0]) + 1 == parsed.lines.size:
         lines = None
     return TravellingRows(
-        np.frombuffer(encode_batch(parsed.batch), np.uint8),
+        encode_in_pieces(parsed.batch),
         lines,
         first,
         tuple(LineError(error.line - before, error.reason) for error in parsed.errors),
@@ -77,7 +77,7 @@ def packed(parsed: Parsed, before: int) -> TravellingRows:
 
 def unpacked(rows: TravellingRows, before: int) -> Parsed:
     """Return it as it was read, of a block before which the file has so many lines."""
-    batch = decode_batch(rows.body.data)
+    batch = decode_pieces([piece if isinstance(piece, bytes) else piece.data for piece in rows.body])
     lines = np.arange(rows.first, rows.first + len(batch)) if rows.lines is None else rows.lines
     return Parsed(
         batch,
@@ -89,18 +89,34 @@ def unpacked(rows: TravellingRows, before: int) -> Parsed:
     )
 
 
-def gathered(parsed: Iterable[Parsed], most: int) -> Iterator[list[Parsed]]:
-    """Yield what was read in lists that are worth a message: of about so many nonzeros at most, or ROWS."""
-    waiting: list[Parsed] = []
-    nonzeros = rows = 0
-    for one in parsed:
-        waiting.append(one)
-        nonzeros += one.batch.nnz
-        rows += len(one.batch) + len(one.errors)
-        if nonzeros >= most or rows >= ROWS:
-            yield waiting
-            waiting, nonzeros, rows = [], 0, 0
-    yield waiting
+class Gathering:
+    """What was read, until it is worth a message.
+
+    Parameters
+    ----------
+    most
+        That are about so many nonzeros, or ROWS.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._waiting: list[Parsed] = []
+        self._nonzeros = self._rows = 0
+
+    def full(self, parsed: Iterable[Parsed]) -> Iterator[list[Parsed]]:
+        """Yield what is read in lists that are worth one; what is left then, or where it fails, waits."""
+        for one in parsed:
+            self._waiting.append(one)
+            self._nonzeros += one.batch.nnz
+            self._rows += len(one.batch) + len(one.errors)
+            if self._nonzeros >= self._most or self._rows >= ROWS:
+                yield self.rest()
+
+    def rest(self) -> list[Parsed]:
+        """Return what waits; nothing does then."""
+        rest, self._waiting = self._waiting, []
+        self._nonzeros = self._rows = 0
+        return rest
 
 
 def met(schema: Schema, names: Mapping[str, str]) -> set[str]:

@@ -22,7 +22,7 @@ from nonzero.sources.ranges import LineRange
 from nonzero.sources.rows_agreement import check_hashed
 from nonzero.sources.rows_file import RowsReader
 from nonzero_service.cli.backfill.blocks import GROUPS, LINES, Block
-from nonzero_service.cli.backfill.parts import BlockPart, gathered, packed
+from nonzero_service.cli.backfill.parts import BlockPart, Gathering, packed
 from nonzero_service.cli.reading import ReadingOptions
 
 
@@ -126,11 +126,13 @@ class _Task:
 
     def parts(self) -> Iterator[BlockPart]:
         error: Exception | None = None
+        gathering, place = Gathering(self._reading.nonzeros), 0
         try:
             with closing(self._parsed()) as parsed:
-                for place, some in enumerate(gathered(parsed, self._reading.nonzeros)):
+                for some in gathering.full(parsed):
                     if place >= self._piece.block.skip:
                         yield self._part(some)
+                    place += 1
         except NonzeroError as refused:
             error = refused
         except OSError as failed:
@@ -139,7 +141,8 @@ class _Task:
                 "tasks of --ray read files where they run: give a path that all machines have, or a URL"
             )
         end = None if self._range is None else self._range.end
-        yield self._part([])._replace(is_last=True, end=end, notes=self._notes, error=error)
+        rest = gathering.rest() if place >= self._piece.block.skip else []
+        yield self._part(rest)._replace(is_last=True, end=end, notes=self._notes, error=error)
 
     def _part(self, some: list[Parsed]) -> BlockPart:
         rows = [packed(one, self._before) for one in some if one.lines_read or len(one.batch)]
