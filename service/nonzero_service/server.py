@@ -17,6 +17,7 @@ import structlog
 import uvicorn
 
 from nonzero.errors import NonzeroError
+from nonzero.persistence.pages import keep_freed
 from nonzero_service import logs, tracing
 from nonzero_service.app import create_app
 from nonzero_service.budget import fitted
@@ -44,6 +45,11 @@ LAST_SECONDS: Final = 0.8
 
 LAST_FLUSH: Final = 0.1
 """Seconds of these that whoever reads the log has."""
+
+KEPT_BYTES: Final = 1 << 25
+"""So much of what was freed stays at hand at the end of each thread's memory, until a quiet moment gives it
+back (:mod:`nonzero_service.bodies.freed_memory`): the pages of bodies and batches are cleared once, and not
+with each that comes. By default it is twice the largest block that was freed so far, which may be little."""
 
 
 class Server(uvicorn.Server):
@@ -242,6 +248,7 @@ def serve(settings: Settings, passed_over: Iterable[str] = ()) -> None:
             _refuse("the address cannot be listened on", error)
         except (NonzeroError, OSError) as error:
             _refuse("the service cannot start", error)
+        keep_freed(KEPT_BYTES)
         server.run(sockets)
         if server.failure is not None:
             raise SystemExit(1)

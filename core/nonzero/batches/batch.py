@@ -708,6 +708,8 @@ class Batch:
         grouped = any(batch.fields is not None for batch in batches)
         named = any(batch.ids is not None for batch in batches)
         timed = any(batch.times is not None for batch in batches)
+        # To look for it among all fields costs a tenth of reading them from text.
+        slots: list[int] = [vars(batch)["largest_slot"] for batch in batches if "largest_slot" in vars(batch)]
         return Batch.trusted(
             np.concatenate([np.zeros(1, np.int64), *indptr]),
             np.concatenate([batch.indices for batch in batches]),
@@ -719,6 +721,7 @@ class Batch:
             else None,
             Ids.concatenate([batch.ids or [None] * len(batch) for batch in batches]) if named else None,
             np.concatenate([_or_filled(b.times, len(b), -1, np.int64) for b in batches]) if timed else None,
+            max(slots) if len(slots) == len(batches) else None,
         )
 
     def explicit_values(self) -> NDArray[np.float32]:

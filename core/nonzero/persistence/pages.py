@@ -61,14 +61,19 @@ def take(memory: NDArray[Any], nbytes: int) -> None:
             return
 
 
-def keep_freed() -> None:
+def keep_freed(most: int = 1 << 30) -> None:
     """Have the C library keep the memory that is freed, for a process that takes as much again at once.
 
     Blocks of text and batches come and go by the thousand. Each time that their pages go back to the system,
     the next must be given anew, cleared, and that was a tenth of what ``nonzero train`` takes. Another C
     library than glibc does as it does.
+
+    Parameters
+    ----------
+    most
+        So many bytes are kept at one place: each thread may have one of its own.
     """
     with suppress(AttributeError):
         option = ctypes.CDLL(None).mallopt
-        option(TRIM_THRESHOLD, 1 << 30)
+        option(TRIM_THRESHOLD, most)
         option(MMAP_THRESHOLD, 1 << 25)  # the most that glibc takes

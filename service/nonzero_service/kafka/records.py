@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nonzero_service.kafka.values import Values
+
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
@@ -42,7 +44,7 @@ class Chunk(NamedTuple):
     times: NDArray[np.int64]
     """Of each record, in milliseconds since 1970; -1 where it has none. Where they are not wanted, the last
     one's stands for all: each is a call."""
-    values: list[bytes | None]
+    values: Values
     """Of each record; None is a tombstone."""
     lost: Lost | None = None
     """What lay before it and is gone, where that is to be passed over; such a chunk has no records."""
@@ -53,6 +55,7 @@ RECORD_BYTES: Final = 40
 
 _TIME = itemgetter(1)
 _NO_NUMBERS = np.empty(0, np.int64)
+_NO_VALUES = Values([])
 
 
 class Gathered:
@@ -64,14 +67,18 @@ class Gathered:
         """The last of the messages; the others need not be kept, and cost as long as they are."""
         self._offsets: list[NDArray[np.int64]] = []
         self._times: list[NDArray[np.int64]] = []
+        self._sizes: list[NDArray[np.int64]] = []
 
-    def add(self, messages: Sequence[Message], splitter: RecordSplitter) -> None:
-        """Add the messages that come next, at least one."""
+    def add(self, messages: Sequence[Message], splitter: RecordSplitter) -> int:
+        """Add the messages that come next, at least one; return how many bytes they hold."""
         self.last = messages[-1]
+        sizes = np.fromiter(map(len, messages), np.int64, len(messages))
+        self._sizes.append(sizes)
         self.values += map(splitter.message.value, messages)
         self._offsets.append(splitter.offsets(messages))
         if splitter.times:
             self._times.append(splitter.times_of(messages))
+        return int(sizes.sum())
 
     def chunk(self, topic: str, topic_id: str, partition: int, first: int, next: int) -> Chunk:
         """Return them as a chunk.
@@ -94,7 +101,7 @@ class Gathered:
             -1 if epoch is None else epoch,
             np.concatenate(self._offsets),
             np.concatenate(times),
-            self.values,
+            Values(self.values, np.concatenate(self._sizes)),
         )
 
 
@@ -123,11 +130,12 @@ class RecordSplitter:
 
     def gather(self, messages: Sequence[Message]) -> int:
         """Take what is wanted out of messages; return about how many bytes that is."""
+        nbytes = RECORD_BYTES * len(messages)
         for key, own in self._by_partition(messages):
             if key not in self._found:
                 self._found[key] = Gathered()
-            self._found[key].add(own, self)
-        return sum(map(len, messages)) + RECORD_BYTES * len(messages)
+            nbytes += self._found[key].add(own, self)
+        return nbytes
 
     def take(self) -> dict[tuple[str, int], Gathered]:
         """Return what was gathered, by topic and partition; it begins anew."""
@@ -168,4 +176,6 @@ class RecordSplitter:
         lost: Lost | None = None,
     ) -> Chunk:
         """Return a chunk without records: the position has moved all the same."""
-        return Chunk(topic, topic_id, partition, first, next, epoch, _NO_NUMBERS, _NO_NUMBERS, [], lost)
+        return Chunk(
+            topic, topic_id, partition, first, next, epoch, _NO_NUMBERS, _NO_NUMBERS, _NO_VALUES, lost
+        )

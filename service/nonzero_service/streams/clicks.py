@@ -97,7 +97,7 @@ class ClickTaker:
         labels: list[int] = []
         numbers: list[int] = []
         errors: list[LineError] = []
-        texts = [line for lines in piece for line in lines.data.split(b"\n")[:-1]]
+        texts = [line for lines in piece for line in bytes(lines.data).split(b"\n")[:-1]]
         for number, line in enumerate(texts, 1):
             try:
                 click = _decoder.decode(line)

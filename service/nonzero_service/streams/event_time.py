@@ -85,9 +85,7 @@ class EventTime:
         self._next[place] = chunk.next
         others_ms = self.limits.get(chunk.topic)
         times = self.watermark.of(place).read(chunk.times, self.now_ms, others_ms)
-        if None not in chunk.values:
-            return times
-        return times[[value is not None for value in chunk.values]]
+        return times if chunk.values.gone is None else times[~chunk.values.gone]
 
     def times_of_lines(
         self, piece: Sequence[Lines], sizes: Sequence[Sequence[int]], lines: NDArray[np.int64]

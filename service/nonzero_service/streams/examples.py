@@ -93,5 +93,5 @@ class ExampleTaker:
 
     def _look(self, lines: Lines) -> None:
         """Have the beginning of a piece looked at for the names of fields."""
-        data = next(iter(lines.values), b"") if self._format == "json" else lines.beginning(LOOK)
-        self._served.names.look(self._media, data[:LOOK])
+        data = lines.first()[:LOOK] if self._format == "json" else lines.beginning(LOOK)
+        self._served.names.look(self._media, data)

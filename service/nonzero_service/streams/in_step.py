@@ -53,7 +53,7 @@ class _KeptChunk(NamedTuple):
     @classmethod
     def of(cls, chunk: Chunk) -> _KeptChunk:
         """Look at a chunk."""
-        size = sum(len(value or b"") for value in chunk.values) + RECORD_BYTES * len(chunk.values)
+        size = chunk.values.nbytes + RECORD_BYTES * len(chunk.values)
         if not chunk.times.size:
             return cls(chunk, size, -1, -1)
         return cls(chunk, size, int(chunk.times.min()), int(chunk.times.max()))

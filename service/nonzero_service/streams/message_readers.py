@@ -12,7 +12,7 @@ from nonzero import Batch, FormatError, LineError, Schema, formats
 from nonzero.formats import Parsed
 from nonzero.formats.json_bodies import parse_body, read_bodies
 from nonzero_service.kafka.records import Chunk
-from nonzero_service.streams.pieces import Lines, ended, joined, values_of
+from nonzero_service.streams.pieces import Lines
 
 
 class Refusal(NamedTuple):
@@ -66,7 +66,6 @@ class LineReader:
         assert reader is not None  # noqa: S101 - the settings name no other format
         self._reader = reader
         self._lines = 0
-        self._plain = True  # each message was one line without its end
 
     def read(self, piece: Sequence[Lines]) -> Parsed:
         """Return what a piece holds."""
@@ -80,18 +79,8 @@ class LineReader:
 
     def _read(self, lines: Lines, before: int) -> Parsed:
         """Return what a chunk holds, which stands behind so many lines."""
-        values = lines.values if self._plain else ended(lines.values)
-        parsed = self._fed(values, before)
-        if self._plain and parsed.lines_read != len(values):
-            # To look for an end in each message is a good part of what it costs to read one of one line.
-            self._plain = False
-            if (without := ended(values)) != values:
-                parsed = self._fed(without, before)
+        parsed = self._reader.feed(lines.data, behind=lines.chunk.values.behind)
         lines.number = parsed.lines_read
-        return parsed
-
-    def _fed(self, values: Sequence[bytes], before: int) -> Parsed:
-        parsed = self._reader.feed(joined(values))
         by = before - self._lines  # the reader goes on counting
         self._lines += parsed.lines_read
         errors = tuple(LineError(line + by, reason) for line, reason in parsed.errors)
@@ -107,7 +96,8 @@ class LineReader:
 
     def sizes(self, chunk: Chunk) -> Sequence[int]:
         """Return how many lines each message has."""
-        return [value.removesuffix(b"\n").count(b"\n") + 1 for value in values_of(chunk)]
+        counts: list[int] = chunk.values.line_counts().tolist()
+        return counts
 
 
 class JsonReader:
@@ -124,7 +114,7 @@ class JsonReader:
 
     def read(self, piece: Sequence[Lines]) -> Parsed:
         """Return what a piece holds; each message is a line."""
-        values = [*chain.from_iterable(lines.values for lines in piece)]
+        values = [*chain.from_iterable(lines.chunk.values.held() for lines in piece)]
         parsed = read_bodies(values, self._schema)
         return parsed if len(parsed.batch) == len(values) else self._with_others(values, parsed)
 
@@ -163,11 +153,11 @@ class JsonReader:
 
     def count(self, lines: Lines) -> int:
         """Return how many messages of a chunk have a value."""
-        return len(lines.values)
+        return lines.chunk.values.number
 
     def sizes(self, chunk: Chunk) -> Sequence[int]:
         """Return 1 for each message."""
-        return [1] * len(values_of(chunk))
+        return [1] * chunk.values.number
 
 
 def reader_of(format: str, schema: Schema, max_line: int) -> MessageReader:
@@ -213,11 +203,8 @@ def _refusals(chunk: Chunk, errors: Sequence[LineError], before: int, reader: Me
     """Name the messages of a chunk that errors are of, given how many lines stand before it."""
     if not errors:
         return []
-    offsets = [
-        offset
-        for offset, value in zip(chunk.offsets.tolist(), chunk.values, strict=True)
-        if value is not None
-    ]
+    gone = chunk.values.gone
+    offsets = (chunk.offsets if gone is None else chunk.offsets[~gone]).tolist()
     ends = np.cumsum(reader.sizes(chunk))
     places = np.searchsorted(ends, [line - before for line, _ in errors]).tolist()
     starts = [0, *ends.tolist()]

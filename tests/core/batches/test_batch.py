@@ -90,6 +90,17 @@ def test_concatenating_fills_what_one_side_lacks() -> None:
     assert listed(joined.times) == [-1, 12]
 
 
+@pytest.mark.parametrize("fields", [None, [0, 0, 0], [0, 0, 7], [7, 7, 7]])
+def test_concatenating_knows_the_largest_slot_that_all_know(fields: list[int] | None) -> None:
+    """To find it among millions of nonzeros costs as much as to concatenate them."""
+    parts = [Batch([0, 3], [3, 5, 9], fields=fields), Batch([0, 1], [4])]
+    assert "largest_slot" not in vars(Batch.concatenate(parts))
+    expected = Batch.concatenate(parts).largest_slot
+    for part in parts:
+        assert part.largest_slot <= expected
+    assert vars(Batch.concatenate(parts))["largest_slot"] == expected
+
+
 def test_labels_are_read_generously() -> None:
     batch = Batch(np.zeros(6, int), [], labels=[1, 0, -1, True, np.nan])
     np.testing.assert_array_equal(batch.labels, [1, 0, 0, 1, np.nan])

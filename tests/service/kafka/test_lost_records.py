@@ -143,7 +143,7 @@ def test_records_that_are_gone_are_refused_or_told_of(broker: Broker) -> None:
     (told,) = [chunk for chunk in after.chunks if chunk.lost]
     assert isinstance(told.lost, Lost)
     assert told.lost[:2] == (10, 15)
-    assert (told.partition, told.first, told.next, told.values) == (0, 15, 15, [])
+    assert (told.partition, told.first, told.next, [*told.values]) == (0, 15, 15, [])
     assert sorted(records_of(after.chunks)) == [*((0, 15 + n, b"c") for n in range(5)), (1, 10, b"d")]
 
 

@@ -15,12 +15,13 @@ from nonzero_service.kafka.config import KafkaConfig
 from nonzero_service.kafka.errors import BrokerUnreachableError, TopicMissingError
 from nonzero_service.kafka.poison import PoisonTopic
 from nonzero_service.kafka.topic_reader import Chunk
+from nonzero_service.kafka.values import Values
 from waiting import SECONDS, until_in_loop
 
 
 def chunk(*values: bytes | None) -> Chunk:
     offsets = 100 + 2 * np.arange(len(values))
-    return Chunk("clicks", "id-of-clicks", 3, 90, 200, 0, offsets, offsets, list(values))
+    return Chunk("clicks", "id-of-clicks", 3, 90, 200, 0, offsets, offsets, Values(values))
 
 
 def sent(broker: Broker, topic: str, number: int) -> list[Message[Any, Any]]:

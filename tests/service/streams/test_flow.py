@@ -18,6 +18,7 @@ from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.kafka.errors import TopicMissingError
 from nonzero_service.kafka.lag import Lag
 from nonzero_service.kafka.records import Chunk
+from nonzero_service.kafka.values import Values
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
 from nonzero_service.settings.source_url import read_source
@@ -37,7 +38,7 @@ ID = "4wbVvdzYRQqL1Hl4pBfmcA"
 
 def chunk(partition: int, first: int, following: int, *values: bytes) -> Chunk:
     offsets = np.arange(first, first + len(values))
-    return Chunk("clicks", ID, partition, first, following, 0, offsets, offsets * 0, list(values))
+    return Chunk("clicks", ID, partition, first, following, 0, offsets, offsets * 0, Values(values))
 
 
 class Chunks:

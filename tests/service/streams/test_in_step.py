@@ -24,6 +24,7 @@ from nonzero_service.journal.errors import DiskFullError
 from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.kafka.lag import Lag
 from nonzero_service.kafka.records import Chunk
+from nonzero_service.kafka.values import Values
 from nonzero_service.models.impression_opening import open_impressions
 from nonzero_service.streams import in_step
 from nonzero_service.streams.event_time import BEAT_MS, EventTime, times_by_line
@@ -100,7 +101,17 @@ class Records:
 def chunk_of(topic: str, partition: int, first: int, minutes: Sequence[int]) -> Chunk:
     n = len(minutes)
     times = BEGAN + MINUTE * np.array(minutes, np.int64)
-    return Chunk(topic, topic, partition, first, first + n, 0, np.arange(first, first + n), times, [b"x"] * n)
+    return Chunk(
+        topic,
+        topic,
+        partition,
+        first,
+        first + n,
+        0,
+        np.arange(first, first + n),
+        times,
+        Values([b"x"] * n),
+    )
 
 
 def fail(error: Exception) -> None:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from nonzero import Batch, Schema, formats
 from nonzero_service.kafka.records import Chunk
-from nonzero_service.streams import pieces
+from nonzero_service.kafka.values import Values
 from nonzero_service.streams.message_readers import ReadPiece, found_in, reader_of
-from nonzero_service.streams.pieces import cut, halves, joined
+from nonzero_service.streams.pieces import cut, halves
 
 NO_SCHEMA = Schema.of(None)
 ONE = b'{"features": {"site": "news"}, "label": 1}'
@@ -23,7 +23,7 @@ TWO = b'{"examples": [{"features": {"site": "a"}, "label": 0}, {"features": {}, 
 def chunk(values: Sequence[bytes | None], first: int = 10, partition: int = 0, gap: int = 1) -> Chunk:
     """Return messages of which each has an offset `gap` behind the one before."""
     offsets = first + gap * np.arange(len(values), dtype=np.int64)
-    return Chunk("t", "id", partition, first, first + gap * len(values), 3, offsets, offsets, list(values))
+    return Chunk("t", "id", partition, first, first + gap * len(values), 3, offsets, offsets, Values(values))
 
 
 def read(format: str, *chunks: Chunk, most: int = 1 << 20, max_line: int = 1 << 20) -> Iterator[ReadPiece]:
@@ -89,24 +89,19 @@ def test_halves_are_the_whole() -> None:
     whole = chunk([b"a", b"b", None, b"c", b"d"], first=7, gap=2)
     first, second = halves(whole)
     assert (first.first, first.next, second.first, second.next) == (7, 11, 11, 17)
-    assert [*first.values, *second.values] == whole.values
+    assert [*first.values, *second.values] == [*whole.values]
     assert [*first.offsets, *second.offsets] == [*whole.offsets]
 
 
-def test_what_is_cut_is_copied_once_and_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step of megabytes would hold up others, and to halve what was copied is to copy it again."""
-    copied: list[int] = []
-
-    def copy(values: Sequence[bytes]) -> bytes:
-        copied.append(len(values))
-        return joined(values)
-
-    monkeypatch.setattr(pieces, "joined", copy)
-    found = [*cut([chunk([b"1 |a", None] * 4096), chunk([b"0 |b\n"] * 100, partition=1)], 1000)]
-    assert not copied
-    assert sum(lines.data.count(b"\n") for piece in found for lines in piece) == 4096 + 100
-    assert sum(copied) == 4096 + 100
-    assert max(copied) <= 256
+def test_what_is_cut_is_not_copied() -> None:
+    """A step of megabytes would hold up others: a piece has the memory of what it was cut from."""
+    whole = chunk([b"1 |a", None] * 4096)
+    memory = np.frombuffer(whole.values.lines, np.uint8)
+    found = [*cut([whole, chunk([b"0 |b\n"] * 100, partition=1)], 1000)]
+    assert max(sum(lines.size for lines in piece) for piece in found) <= 1000
+    parts = [lines.data for piece in found for lines in piece if lines.chunk.partition == 0]
+    assert b"".join(parts) == b"1 |a\n" * 4096
+    assert all(np.shares_memory(memory, np.frombuffer(part, np.uint8)) for part in parts)
 
 
 LINE = st.sampled_from([b"1 |a b", b"0 |c:2", b"-1 |d", b"bad", b"1 |e f g"])
