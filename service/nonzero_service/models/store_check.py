@@ -1,4 +1,4 @@
-"""Whether snapshots can be copied to the object store: asked at a start, not first when there is a snapshot."""
+"""Whether snapshots can be copied to the object store: asked at a start, not when there is one at last."""
 
 from __future__ import annotations
 
