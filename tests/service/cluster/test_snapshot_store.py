@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -63,7 +64,12 @@ def test_who_writes_copies_and_who_takes_over_goes_on(
     postgres: Cluster, object_store: ObjectStore, way: Link, tmp_path: Path
 ) -> None:
     store = f"{object_store.url}/snapshots"
-    settings = {"bits": 8, "lease_seconds": 1, "journal_retention": "all", "breaker": "off"}
+    settings: dict[str, Any] = {
+        "bits": 8,
+        "lease_seconds": 1,
+        "journal_retention": "all",
+        "breaker": "off",
+    }
     with Nodes(tmp_path, postgres, "ab", snapshot_store=store, **settings) as nodes:
         nodes.until_ready()
         first = nodes.writer()
