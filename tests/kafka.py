@@ -11,6 +11,8 @@ import itertools
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -371,6 +373,28 @@ class Broker:
         """Delete a partition's records before an offset, as retention does."""
         wanted = TopicPartition(topic, partition, before)
         assert self._done(self.admin.delete_records([wanted])[wanted])
+
+    def set_quota(self, client: str, bytes_a_second: float | None) -> None:
+        """Let clients of a name fetch so many bytes a second; None: as many as they want.
+
+        No client of Python asks for that: it is the first version of AlterClientQuotas, as bytes.
+        """
+
+        def text(value: str) -> bytes:
+            return struct.pack(">h", len(value)) + value.encode()
+
+        one = struct.pack(">i", 1)
+        entity = one + one + text("client-id") + text(client)
+        rate = (
+            one + text("consumer_byte_rate") + struct.pack(">d?", bytes_a_second or 0, bytes_a_second is None)
+        )
+        request = struct.pack(">hhi", 49, 0, 1) + text("tests") + entity + rate + b"\0"
+        host, port = self.address.split(":")
+        with socket.create_connection((host, int(port)), SECONDS) as connection:
+            connection.sendall(struct.pack(">i", len(request)) + request)
+            answer = connection.recv(1024)
+        # Its length and number, for how long it was held back, how many entries, and whether that failed.
+        assert struct.unpack_from(">iiiih", answer)[3:] == (1, 0), answer
 
     def partitions(self, topic: str) -> list[int]:
         """Return the partitions of a topic that have a leader; none where it is not."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import os
 import re
 import ssl
@@ -14,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 from unittest import mock
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -69,6 +72,39 @@ class ObjectStore:
     def uploads(self) -> list[Any]:
         """Return the uploads that were begun and neither finished nor given up."""
         return list(self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", []))
+
+
+@contextmanager
+def strictly(store: ObjectStore, *actions: str) -> Iterator[dict[str, str]]:
+    """Have the server look who asks; yields the keys, by variables, of one who may do some things alone.
+
+    Parameters
+    ----------
+    store
+        Whose server; all of its buckets look then, and :attr:`ObjectStore.client` may do nothing.
+    actions
+        Such as ``s3:PutObject``.
+    """
+    import boto3
+
+    iam, user = boto3.client("iam", endpoint_url=store.endpoint), f"user-{store.bucket}"
+    iam.create_user(UserName=user)
+    rule = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [rule]})
+    iam.put_user_policy(UserName=user, PolicyName="all", PolicyDocument=policy)
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+
+    def look_behind(requests: float) -> None:
+        body = str(requests).encode()
+        plain = {"Content-Type": "text/plain"}  # that of a form would have it read as one
+        with urlopen(Request(f"{store.endpoint}/moto-api/reset-auth", body, plain)) as answer:
+            assert answer.status == 200
+
+    look_behind(0)
+    try:
+        yield {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    finally:
+        look_behind(math.inf)
 
 
 @contextmanager

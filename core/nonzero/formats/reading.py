@@ -442,7 +442,9 @@ def lines_in(piece: NDArray[np.uint8], behind: int, *, begun: bool) -> tuple[int
             return 0, 0
     stop = piece.size - max(PADDING - behind, 0)
     start = max(stop - _SEARCHED, 0)
-    return begin, start + piece[start:stop].tobytes().rfind(b"\n") + 1
+    last = piece[start:stop].tobytes().rfind(b"\n")
+    # A line that is longer than what is searched ends in what comes: such a piece is held.
+    return begin, 0 if last < 0 else start + last + 1
 
 
 def _without_end(line: bytes) -> bytes:

@@ -194,7 +194,7 @@ def _forbidden(place: Remote) -> str:
     if place.scheme in _S3:
         return (
             " is forbidden; the credentials need s3:GetObject for it to be read, s3:PutObject to be written, "
-            "and s3:ListBucket for patterns and to tell what is not there"
+            "s3:DeleteObject to be removed, and s3:ListBucket for patterns and to tell what is not there"
         )
     if place.is_web:
         return " is forbidden; a signed link may have run out: get a new one"

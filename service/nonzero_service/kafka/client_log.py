@@ -15,7 +15,7 @@ from nonzero_service.incidental import incidentally
 from nonzero_service.kafka.errors import SourceError, SourceRefusedError
 
 if TYPE_CHECKING:
-    from confluent_kafka import KafkaError
+    from confluent_kafka import KafkaError, ThrottleEvent
 
 _CHANGED: Final = re.compile(r"Topic (\S+) changed id from (\S+) to (\S+)$")
 
@@ -28,6 +28,9 @@ _LETTING_IN: Final = ("AUTH_", "SSL_HANDSHAKE")
 
 CALM_SECONDS: Final = 3.0
 """So long nothing is complained of before what was said is forgotten: of several brokers one may be away."""
+
+THROTTLED_SECONDS: Final = 3600.0
+"""So often it is said that brokers hold the client back: by a quota they do it with each answer."""
 
 _USELESS: Final = frozenset({"CONFWARN", "REQTMOUT"})
 """That a property is of another kind of client; that a request took too long, which is tried again."""
@@ -58,6 +61,7 @@ class ClientLog:
         self._log = structlog.get_logger("kafka")
         self._said: set[str] = set()
         self._complained_at = 0.0
+        self._throttled_at = float("-inf")
         self._lock = threading.Lock()
 
     def log(self, level: int, _form: str, *said: str) -> None:
@@ -96,6 +100,27 @@ class ClientLog:
             self.failure = SourceError(f"the client of Kafka has failed: {self._without_values(error.str())}")
         elif error.code() != KafkaError._ALL_BROKERS_DOWN:  # it is said of each before
             self._say("FAIL", error.str())  # the same that it logs
+
+    def throttled(self, event: ThrottleEvent) -> None:
+        """Take note that a broker holds its answers back, as a quota tells it to.
+
+        A batch that is larger than what a quota allows within its window never comes, and nothing fails.
+
+        Parameters
+        ----------
+        event
+            Which broker, and for how long.
+        """
+        now = time.monotonic()
+        if event.throttle_time <= 0 or now < self._throttled_at + THROTTLED_SECONDS:
+            return
+        self._throttled_at = now
+        incidentally(
+            self._log.warning,
+            "the brokers hold the client back: it has a quota",
+            broker=event.broker_name,
+            seconds=round(event.throttle_time, 3),
+        )
 
     def away(self, reason: str) -> None:
         """Say, if it is not said yet, that the brokers cannot be reached, and are waited for.

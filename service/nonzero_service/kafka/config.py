@@ -161,7 +161,7 @@ class KafkaConfig:
             "bootstrap.servers": ",".join(self.brokers),
         }
         properties = {name: value for name, value in properties.items() if value != ""}
-        told = {} if log is None else {"logger": log, "error_cb": log.error}
+        told = {} if log is None else {"logger": log, "throttle_cb": log.throttled, "error_cb": log.error}
         try:
             return make({**properties, **told})
         except (KafkaException, TypeError, ValueError) as error:

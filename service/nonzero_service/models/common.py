@@ -11,6 +11,7 @@ from nonzero.sources.stores import filesystem
 from nonzero_service.journal.journal import JournalStore
 from nonzero_service.journal.sqlite.store import SqliteJournals
 from nonzero_service.models.rounds import Rounds
+from nonzero_service.models.store_check import StoreCheck
 from nonzero_service.settings import Settings
 from nonzero_service.writer.threads import WriterThreads
 
@@ -58,10 +59,15 @@ class Common:
         self.snapshotting = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
         self.store = None if settings.snapshot_store is None else _store(settings.snapshot_store)
         self.storing = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
+        self._store_check = None if self.store is None else StoreCheck(self.store)
+        if self._store_check is not None:
+            self.rounds.add(self._store_check)
 
     async def close(self) -> None:
         """End it all, when no model needs it any more."""
         await self.rounds.remove(self)
+        if self._store_check is not None:
+            await self.rounds.remove(self._store_check)
         await asyncio.to_thread(self._end_threads)
 
     def look(self) -> Coroutine[Any, Any, None] | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Coroutine
 from typing import Any, Final
 
 import structlog
@@ -19,6 +18,7 @@ from nonzero_service.incidental import incidentally
 from nonzero_service.journal.snapshots import SnapshotFile
 from nonzero_service.logs import failure
 from nonzero_service.models.snapshot_scheduler import RETRY_SECONDS, SnapshotScheduler
+from nonzero_service.models.storing import beside
 
 KEPT: Final = 2
 """So many stay in the store: the second takes over where the first turns out to be damaged."""
@@ -52,11 +52,12 @@ class SnapshotStore:
         self._folder = place.joined(name)
         self._gate = gate
         self._stored = 0
+        self._pruned = True  # a store that lets nothing be removed is not sent the same one again
         self._since = time.monotonic()
         self._not_before = 0.0
         self._ended = threading.Event()
         self.failures = 0
-        """How many could not be copied, since the process started."""
+        """How often one could not be copied, or older ones not removed, since the process started."""
         self._log = structlog.get_logger("snapshots")
 
     @property
@@ -70,10 +71,11 @@ class SnapshotStore:
 
     def look(self) -> Coroutine[Any, Any, None] | None:
         """Return what copies a snapshot, where there is one that is not in the store."""
-        is_due = self._stored != self._snapshots.newest_position and time.monotonic() >= self._not_before
-        return self._copy() if is_due else None
+        is_done = self._stored == self._snapshots.newest_position and self._pruned
+        return None if is_done or time.monotonic() < self._not_before else self._copy()
 
     async def _copy(self) -> None:
+        event = "no snapshot could be stored"
         try:
             async with self._gate:
                 begun = time.monotonic() - self._snapshots.age_seconds
@@ -81,12 +83,16 @@ class SnapshotStore:
                 if newest is None:  # before the first
                     self._stored = self._snapshots.newest_position
                     return
-                await _beside(lambda: self._send(newest))
-                self._stored, self._since = newest.position, begun
+                if self._stored != newest.position:
+                    await beside(lambda: self._send(newest))
+                    self._stored, self._since, self._pruned = newest.position, begun, False
+                event = "no snapshot could be removed"
+                await beside(lambda: self._prune(newest))
+                self._pruned = True
         except Exception as error:  # noqa: BLE001 - one that fails must not be the last that is tried
             self._not_before = time.monotonic() + RETRY_SECONDS
             self.failures += 1
-            incidentally(self._log.warning, "no snapshot could be stored", model=self._name, **failure(error))
+            incidentally(self._log.warning, event, model=self._name, **failure(error))
 
     def _send(self, snapshot: SnapshotFile) -> None:
         with snapshot.path.open("rb") as file, storing(self._folder.joined(snapshot.path.name)) as out:
@@ -94,7 +100,6 @@ class SnapshotStore:
                 if self._ended.is_set():
                     raise StoreError(f"{self._folder}: the process ends; the next start copies the snapshot")
                 out.write(part)
-        self._prune(snapshot)
         incidentally(
             self._log.info,
             "snapshot stored",
@@ -116,29 +121,3 @@ class SnapshotStore:
             with explained(one):
                 files, path = filesystem(one)
                 files.rm_file(path)
-
-
-async def _beside(task: Callable[[], None]) -> None:
-    """Run a task in a thread that keeps no process from its end: a store may not answer for minutes."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[None] = loop.create_future()
-
-    def tell(error: Exception | None) -> None:
-        if done.cancelled():
-            return
-        if error is None:
-            done.set_result(None)
-        else:
-            done.set_exception(error)
-
-    def run() -> None:
-        failed = None
-        try:
-            task()
-        except Exception as error:  # noqa: BLE001 - raised where it is waited for
-            failed = error
-        with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(tell, failed)
-
-    threading.Thread(target=run, name="storing", daemon=True).start()
-    await done

@@ -20,7 +20,8 @@ def source_status(source: TopicSource) -> dict[str, Any]:
     """Return what is told of a source."""
     url, lags, partitions = source.url, source.lags(), source.partitions
     standing, reason, since = _stands(source)
-    read = {(one.topic, one.partition): one for one in partitions}  # of a topic made anew, the last one
+    last = {one.topic: one.topic_id for one in partitions}  # one made anew may have fewer partitions
+    read = {(one.topic, one.partition): one for one in partitions if one.topic_id == last[one.topic]}
     behind = [lag.behind_records for lag in lags.values()]
     seconds = [lag.behind_seconds for lag in lags.values() if lag.behind_seconds is not None]
     return {

@@ -135,6 +135,19 @@ def test_line_much_longer_than_a_piece() -> None:
     assert np.diff(batch.indptr).tolist() == [500_000, 1]
 
 
+def test_a_line_over_the_end_of_a_piece_is_one_line() -> None:
+    """It fills the end of one piece and ends in the next: where pieces are read in place, it is not."""
+    short = b"1 | a:0.5\n"
+    long = b"1 | " + b" ".join(b"x%d:0.5" % k for k in range(100_000)) + b"\n"
+    assert len(long) > 2**20
+    for chunks in ([short, long + short], [short + long + short], [short, short + long[:-9], long[-9:]]):
+        found = whole(formats.reader("vw"), *chunks)
+        assert not found.errors
+        shorts = b"".join(chunks).count(short)
+        assert (found.lines_read, found.batch.nnz) == (shorts + 1, shorts + 100_000)
+        assert np.diff(found.batch.indptr).max() == 100_000
+
+
 def test_reader_is_finished_once() -> None:
     reader = formats.reader("vw")
     reader.finish()

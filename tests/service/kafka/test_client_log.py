@@ -85,3 +85,22 @@ def test_tls_is_spoken_with_a_broker_that_is_known(broker: Broker) -> None:
                 await found.take()
 
     asyncio.run(read())
+
+
+def test_a_quota_is_told_of_once(broker: Broker, said: list[dict[str, Any]]) -> None:
+    topic = broker.topic()
+    broker.produce(topic, [bytes(100_000)] * 20, producer=broker.producer(batch_size=150_000, linger_ms=0))
+    broker.set_quota("nonzero", 190_000)
+    try:
+
+        async def read() -> None:
+            async with reader_of(broker, topic) as found:
+                await found.records(20)
+                await until_in_loop(lambda: said)
+
+        asyncio.run(read())
+    finally:
+        broker.set_quota("nonzero", None)
+    [line] = said
+    assert line["event"] == "the brokers hold the client back: it has a quota"
+    assert line["seconds"] > 0

@@ -12,7 +12,7 @@ import pytest
 
 from nonzero import LogisticRegression, SettingsError
 from nonzero_service.settings import Settings
-from object_store import ObjectStore
+from object_store import ObjectStore, strictly
 from service.series import series
 from waiting import until
 
@@ -117,3 +117,25 @@ def test_a_missing_package_is_said_at_the_start(start: Start, tmp_path: Path) ->
     running.until_ended()
     assert "needs gcsfs, which is not installed: pip install gcsfs" in str(running.log)
     assert "Traceback" not in str(running.log)
+
+
+def test_a_store_where_nothing_may_be_removed_gets_each_snapshot_once(
+    start: Start, object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three are there, of which two are to stay: that is said, and no reason to send the third again."""
+    with strictly(object_store, "s3:PutObject", "s3:GetObject", "s3:ListBucket") as keys:
+        for name, value in keys.items():
+            monkeypatch.setenv(name, value)
+        place = f"{object_store.url}/snapshots"
+        running = start(tmp_path / "data", bits=8, snapshot_store=place).until_ready()
+        with running.client() as client:
+            for position in (2, 3, 4):
+                learn(client, position)
+                snapshot(client)
+                until(lambda position=position: len(running.lines("snapshot stored")) == position - 1)  # type: ignore[misc]
+            until(lambda: running.lines("no snapshot could be removed"))
+            [line] = running.lines("no snapshot could be removed")
+            assert "s3:DeleteObject" in line["reason"]
+            assert figure(client, "failures_total") == 1
+            until(lambda: figure(client, "age_seconds") == 0)
+        assert running.stop() == 0

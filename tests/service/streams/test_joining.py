@@ -73,9 +73,12 @@ class Traffic:
     @property
     def clicked(self) -> set[str]:
         """The impressions that have a click in time."""
+        return self.clicked_within(WINDOW_MS + CORRECTION_MS + SLOP_MS // 2)
+
+    def clicked_within(self, milliseconds: int) -> set[str]:
+        """Return the impressions that have a click so long after they were shown at most."""
         made = {name: at for at, name in self.shown}
-        latest = WINDOW_MS + CORRECTION_MS + SLOP_MS // 2
-        return {name for at, name in self.clicks if name in made and at - made[name] <= latest}
+        return {name for at, name in self.clicks if name in made and at - made[name] <= milliseconds}
 
     def examples(self, part: int = 0, parts: int = 1) -> Iterator[tuple[bytes, int]]:
         """Yield the impressions of a partition."""

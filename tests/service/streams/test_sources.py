@@ -137,6 +137,56 @@ def test_what_stops_one_source_stops_nothing_else(broker: Broker, start: Start) 
     assert until_read(running, 30, topic)["partitions"][0]["topic_id"] == new
 
 
+def test_a_topic_made_anew_while_nobody_reads_is_told_of_by_its_own_partitions(
+    broker: Broker, start: Start, tmp_path: Path
+) -> None:
+    """It has fewer of them, and fewer messages than were read before."""
+    topic = broker.topic(partitions=2)
+    address = f"kafka://{broker.address}/{topic}?format=vw"
+    for partition in range(2):
+        broker.produce(topic, examples(50), partition=partition)
+    running = start(source=address).until_ready()
+    until_read(running, 100)
+    assert running.stop() == 0
+    broker.delete_topic(topic)
+    running = start(source=address).until_ready()
+    until(lambda: "have no topic" in (source(running)["reason"] or ""), lambda: source(running))
+    broker.topic(topic)
+    broker.produce(topic, examples(20, seed=2))
+    until(lambda: source(running)["state"] == "stopped", lambda: source(running))
+    assert [one["position"] for one in source(running)["partitions"]] == [50, 50]
+    assert running.stop() == 0
+    new = source_id(broker, topic)
+    for url in (f"{address}&topic_id={new}", address):
+        running = start(source=url).until_ready()
+        told = until_read(running, 120)
+        assert [(one["topic_id"], one["position"]) for one in told["partitions"]] == [(new, 20)]
+        assert running.stop() == 0
+    assert verify(tmp_path / "data/models/default", lambda *_: None).faults == []
+
+
+def test_messages_of_megabytes_hold_many_lines_or_one(broker: Broker, start: Start, tmp_path: Path) -> None:
+    """An example has at most so many features: a longer line is refused alone, wherever it stands."""
+    topic = broker.topic(max_message_bytes=9 << 20)
+    line = b"1 | " + b" ".join(b"x%d:0.5" % k for k in range(150_000))
+    many = b"\n".join(examples(80_000))
+    values = [many * 4, b"1 |a b\n0 |a c", line, b"0 |a c", b"1 |a\n" + line + b"\n0 |b"]
+    assert len(values[0]) > 7_900_000
+    for compression in ("none", "zstd"):
+        producer = broker.producer(message_max_bytes=10 << 20, compression_type=compression)
+        broker.produce(topic, values, producer=producer)
+    running = start(source=f"kafka://{broker.address}/{topic}?format=vw", breaker="off").until_ready()
+    told = until_read(running, 10)
+    each = 4 * 80_000 - 3 + 2 + 1 + 2  # four times the same: the last line of one goes on in the next
+    assert told["state"] == "reading"
+    assert [(one["offset"], one["line"]) for one in told["refusals"]] == [(2, 1), (4, 2), (7, 1), (9, 2)]
+    assert all("150000 features" in one["reason"] for one in told["refusals"])
+    assert (told["examples"], told["refused"]) == (2 * each, 4)
+    assert running.stop() == 0
+    assert not running.failures()
+    assert verify(tmp_path / "data/models/default", lambda *_: None).faults == []
+
+
 def test_messages_that_are_gone_stop_the_source_or_are_skipped(
     broker: Broker, start: Start, tmp_path: Path
 ) -> None:
