@@ -84,6 +84,7 @@ def planned(seed: int, requests: int, harms: list[Harm]) -> dict[int, Harm]:
     return dict(zip(numbers, harms, strict=True))
 
 
+@pytest.mark.sampled(1)
 def test_each_example_of_a_stream_is_learned_from_once(
     start: Start, memory_path: Path, kind: Any, clean: str
 ) -> None:
@@ -174,6 +175,7 @@ def test_every_prediction_comes_in_its_place(start: Start, memory_path: Path, ki
     assert len(set(found)) > 50
 
 
+@pytest.mark.sampled(1)
 def test_each_label_is_taken_once(start: Start, memory_path: Path, kind: Any) -> None:
     mortal = Mortal(start, memory_path / "data")
     n = 400

@@ -71,6 +71,7 @@ def is_part(asked: Asked) -> bool:
     return asked.method == "GET" and asked.start is not None and SAMPLE <= asked.start < len(TEXT) - 1
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("scheme", ["s3", "http"])
 @pytest.mark.parametrize("pack", [bytes, partial(gzip.compress, compresslevel=1), zstandard.compress])
 def test_a_file_is_read_whole(stored: Stored, scheme: str, pack: Any) -> None:
@@ -98,6 +99,7 @@ def test_a_file_is_read_by_tls(tmp_path: Path) -> None:
     assert "signed its certificate; name a file of those that are by SSL_CERT_FILE" in done.stderr
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("scheme", ["s3", "http"])
 @pytest.mark.parametrize("fault", [0.3, 503], ids=["cut", "503"])
 def test_what_breaks_off_goes_on_where_it_was(stored: Stored, scheme: str, fault: float) -> None:
@@ -187,6 +189,7 @@ def test_a_server_without_ranges_is_read_as_a_pipe_is(stored: Stored) -> None:
         b"".join(Source(stored.url("http")))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("scheme", "status", "code", "said"),
     [
@@ -209,6 +212,7 @@ def test_a_refusal_is_a_sentence(stored: Stored, scheme: str, status: int, code:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("code", "said"),
     [

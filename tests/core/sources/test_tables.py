@@ -54,6 +54,7 @@ def test_what_is_declared_is_not_judged(tmp_path: Path) -> None:
     assert judged(file, schema=Schema({"flag": "number"}, "category")).schema.fields == {"flag": "number"}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("place", ["beginning", "middle", "end"])
 def test_a_plain_file_is_looked_at_in_three_places(tmp_path: Path, place: str) -> None:
     count = 200_000

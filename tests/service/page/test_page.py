@@ -35,7 +35,7 @@ def sees(page: Page, selector: str, text: str | re.Pattern[str]) -> None:
         for _ in range(5):
             if expected.search(place.inner_text().replace("\N{NO-BREAK SPACE}", " ")):
                 return
-            # No sleep, in which nobody would answer what the page asks of a test: it would ask the less often.
+            # No sleep, in which nobody would answer what the page asks of a test: it would ask less then.
             page.wait_for_timeout(40)
     raise AssertionError(page.locator("body").inner_text())
 

@@ -54,6 +54,7 @@ def check_same(place: Path, *arguments: str | Path) -> CompletedProcess[str]:
     return done
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("number", [1, 2, 4])
 def test_a_cluster_comes_to_the_model_of_one_process(
     logs: Path, tmp_path: Path, workers: Workers, number: int
@@ -218,6 +219,7 @@ def test_a_training_that_was_killed_goes_on(
     check_goes_on(tmp_path, given, figures, digest)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("file", "nth"), [("log.csv", 9), ("long.vw.gz", 5), ("log.parquet", 9)])
 def test_a_training_that_has_failed_goes_on(
     logs: Path, tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch, file: str, nth: int

@@ -172,6 +172,7 @@ def folded(directory: Path) -> LogisticRegression:
     return model
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("discard", [True, False], ids=["discarded", "applied"])
 def test_what_comes_of_a_pause(start: Start, tmp_path: Path, discard: bool) -> None:
     calm, jump, after = stream(12_000), labelled_all(stream(3000, seed=2), 1), stream(500, seed=3)
