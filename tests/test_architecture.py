@@ -101,6 +101,7 @@ ORDER = {
         incidental      what may fail and keeps nobody waiting
         media_types     how bodies are named
         progress_bar    how far something is, on a terminal
+        structlog_import how a process that serves begins to import
         systemd         what the process that started this one is told
         turns           threads that many share
         warming         what a request may run, run once before
