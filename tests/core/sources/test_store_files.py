@@ -158,6 +158,7 @@ def test_few_parts_are_under_way_at_once(stored: Stored) -> None:
     assert 2 <= stored.store.most <= AT_ONCE
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("scheme", ["s3", "http"])
 def test_samples_are_taken_at_three_places(stored: Stored, scheme: str, tmp_path: Path) -> None:
     (tmp_path / "day.txt").write_bytes(TEXT)

@@ -119,6 +119,7 @@ def test_each_policy_learns_each_impression_once_whatever_is_killed(
     assert ("label" in found) == (negatives != "at_end")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("discard", [False, True], ids=["applied", "discarded"])
 def test_what_is_predicted_in_a_pause_is_held_with_its_click(
     start: Start, tmp_path: Path, discard: bool

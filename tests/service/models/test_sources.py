@@ -247,6 +247,7 @@ def test_who_follows_has_the_same_notes_at_the_same_position(tmp_path: Path) -> 
     with_pair(tmp_path, use)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("start", "own"),
     [

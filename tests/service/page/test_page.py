@@ -164,6 +164,7 @@ def test_products_of_fields_are_none_to_type(models: Models, watch: Watch) -> No
         expect(page.locator("#try-text")).to_have_attribute("placeholder", "site=…\nhour=…")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("discard", [False, True])
 def test_a_pause_is_told_with_its_reason_and_ended_by_hand(
     models: Models, watch: Watch, discard: bool

@@ -103,6 +103,7 @@ def test_settings_side_by_side(logs: Path, tmp_path: Path, workers: Workers) -> 
     assert digests["here1"] == digests["there1"] != digests["here2"] == digests["there2"]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("name", "change"),
     [
