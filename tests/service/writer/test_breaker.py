@@ -61,6 +61,7 @@ def strange(n: int) -> Batch:
     return Batch(np.arange(n + 1) * 3, rng.integers(1000, 2**16, 3 * n), labels=rng.random(n) < 0.1)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("size", [1, 97, 4000])
 @pytest.mark.parametrize(
     ("jump", "figure"),

@@ -183,6 +183,7 @@ def test_labels_that_come_by_the_batch_are_no_jump(memory_path: Path, negatives:
     traffic.close()
 
 
+@pytest.mark.sampled(1)
 def test_outages_and_restarts_in_turn_are_no_jump(memory_path: Path, negatives: Negatives) -> None:
     traffic, rng = Traffic(memory_path / "model", negatives), np.random.default_rng(4)
     while traffic.tick < 250:
@@ -194,6 +195,7 @@ def test_outages_and_restarts_in_turn_are_no_jump(memory_path: Path, negatives: 
     traffic.close()
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("rate", "begun_anew"),
     [
@@ -225,6 +227,7 @@ def test_labels_0_where_there_were_clicks_are_a_jump(traffic: Traffic) -> None:
     assert traffic.reason["now"] < 0.02
 
 
+@pytest.mark.sampled(1)
 def test_labels_that_could_not_be_journalled_do_not_count_twice(traffic: Traffic) -> None:
     assert not traffic.run(10, labels=False)
     delivered = traffic.deliver()
