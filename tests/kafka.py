@@ -56,10 +56,6 @@ SETTINGS: Mapping[str, object] = {
     # A broker that was killed is let in again at once.
     "broker.heartbeat.interval.ms": 200,
     "broker.session.timeout.ms": 1000,
-    # Two cores: each thread, of each listener, takes time until it serves.
-    "num.network.threads": 1,
-    "num.io.threads": 2,
-    "background.threads": 2,
     # What is past retention goes, and what is to be compacted is, within moments.
     "log.initial.task.delay.ms": 100,
     "log.retention.check.interval.ms": 200,
