@@ -59,7 +59,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Of each test that is sampled keep some cases, others each day; the long tests have all the others."""
     families: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
-        if item.get_closest_marker("sampled"):
+        if item.get_closest_marker("sampled") and not item.get_closest_marker("soak"):
             families[item.nodeid.partition("[")[0]].append(item)
     for name, family in families.items():
         marker = family[0].get_closest_marker("sampled")

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -71,6 +71,8 @@ JAVA = (
     *("-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:-UsePerfData"),
     "-XX:TieredStopAtLevel=1",  # half the processor time until it serves
     *("-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS"),
+    # What is wrong, and that it serves: it says all its settings four times otherwise.
+    *("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.log.kafka.server=info"),
 )
 
 USER, PASSWORD = "nonzero", "a secret of the tests"
@@ -260,6 +262,11 @@ class Broker:
         return file
 
     def _format(self, file: Path) -> None:
+        """Make its data directory, of one that was made once: Java takes more than a second for it."""
+        template = KEPT / f"{version()}-data"
+        if template.exists():
+            shutil.copytree(template, self.data)
+            return
         done = subprocess.run(
             self._program("kafka.tools.StorageTool", "format", "-t", "AAAAAAAAQACAAAAAAAAAAQ", "-c", file),
             stdin=subprocess.DEVNULL,
@@ -270,6 +277,9 @@ class Broker:
             check=False,
         )
         assert done.returncode == 0, done.stdout
+        with suppress(OSError), tempfile.TemporaryDirectory(dir=KEPT) as directory:
+            # Another process may have been quicker.
+            shutil.copytree(self.data, Path(directory, "data")).rename(template)
 
     def _program(self, *arguments: str | Path) -> list[str]:
         """Return the command of a Java program that is ended when this process ends."""

@@ -101,6 +101,7 @@ ORDER = {
         incidental      what may fail and keeps nobody waiting
         media_types     how bodies are named
         progress_bar    how far something is, on a terminal
+        structlog_import how a process that serves begins to import
         systemd         what the process that started this one is told
         turns           threads that many share
         warming         what a request may run, run once before
@@ -275,7 +276,7 @@ def test_parts_of_pyarrow_are_asked_for_by_those_who_import_them() -> None:
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in CORE + SERVICE
         if path.name != "arrow_import.py"
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes(path)
         if isinstance(node, ast.Attribute) and node.attr in parts
         if ast.unparse(node.value) in ("arrow", "pyarrow", "import_arrow()")
     ]

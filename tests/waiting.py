@@ -21,7 +21,7 @@ def until(condition: Callable[[], T], said: Callable[[], object] | None = None) 
     Parameters
     ----------
     condition
-        Asked again and again: at once, and each time after an eighth of what was waited, at most a tenth of a
+        Asked again and again: at once, and each time after a fifth of what was waited, at most a fifth of a
         second. Asking takes time from what is waited for.
     said
         Returns what a failure is to say.
@@ -46,5 +46,5 @@ def _pauses(condition: Callable[[], object], said: Callable[[], object] | None) 
     begun = time.monotonic()
     yield 0.0
     while (waited := time.monotonic() - begun) < SECONDS:
-        yield min(max(waited / 8, 0.001), 0.1)
+        yield min(max(waited / 5, 0.001), 0.2)
     raise AssertionError(said() if said else f"{SECONDS:g} seconds were not enough", condition)

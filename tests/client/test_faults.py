@@ -84,6 +84,7 @@ def planned(seed: int, requests: int, harms: list[Harm]) -> dict[int, Harm]:
     return dict(zip(numbers, harms, strict=True))
 
 
+@pytest.mark.sampled(1)
 def test_each_example_of_a_stream_is_learned_from_once(
     start: Start, memory_path: Path, kind: Any, clean: str
 ) -> None:
@@ -104,6 +105,7 @@ def test_each_example_of_a_stream_is_learned_from_once(
     assert mortal.digest() == clean
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("harm", HARMLESS_TO_THE_SERVICE)
 def test_each_update_is_learned_from_once(service: ServiceProcess, model: str, kind: Any, harm: Harm) -> None:
     made = HarmfulProxy(lambda: service.port, pytest.fail, {2: harm})
@@ -121,6 +123,7 @@ def harmed(service: ServiceProcess, kind: Any, harm: Harm) -> tuple[HarmfulProxy
     return proxy, calling(kind, proxy.url, deadline=DEADLINE)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("harm", ["lose answer", "cut answer"])
 def test_what_is_done_is_not_done_twice(
     service: ServiceProcess, model: str, kind: Any, harm: Harm, tmp_path: Path
@@ -161,6 +164,7 @@ def test_what_is_done_is_not_done_twice(
         assert copy not in [state["model"] for state in straight.list_models()]
 
 
+@pytest.mark.sampled(1)
 def test_every_prediction_comes_in_its_place(start: Start, memory_path: Path, kind: Any) -> None:
     mortal = Mortal(start, memory_path / "data")
     with Client(mortal.running.url) as straight:
@@ -174,6 +178,7 @@ def test_every_prediction_comes_in_its_place(start: Start, memory_path: Path, ki
     assert len(set(found)) > 50
 
 
+@pytest.mark.sampled(1)
 def test_each_label_is_taken_once(start: Start, memory_path: Path, kind: Any) -> None:
     mortal = Mortal(start, memory_path / "data")
     n = 400

@@ -105,6 +105,7 @@ def test_what_cannot_be_sent_is_named_and_nothing_is(client: Calling, model: str
     assert sequence(client, model) == 0
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_a_stream_is_learned_from_in_batches_with_keys_of_their_own(
     client: Calling, model: str, size: int
@@ -122,6 +123,7 @@ def test_a_stream_is_learned_from_in_batches_with_keys_of_their_own(
     assert client.update_stream(body, model=model, key="day-1", batch_size=size).replayed == min(size, 30)
 
 
+@pytest.mark.sampled(10)
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("form", ["path", "gz", "file", "bytes", "pieces"])
 def test_a_stream_may_be_bytes_of_any_kind(

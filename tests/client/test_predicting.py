@@ -81,6 +81,7 @@ def test_predictions_may_be_of_a_model_that_knows_so_much(client: Calling, taugh
                 ask(shared, model=taught, min_sequence=wrong)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("size", [1, 7, 30, 1000])
 def test_a_stream_of_predictions_is_in_order_however_it_is_cut(
     client: Calling, taught: str, size: int

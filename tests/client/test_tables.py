@@ -129,6 +129,7 @@ ARROW: Final = {"application/vnd.apache.arrow.stream"}
 LINES: Final = {"application/x-ndjson"}
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("library", tables_of())
 def test_a_table_teaches_what_its_rows_teach(
     client: Calling, new_model: Any, sent: Sent, library: str, tmp_path: Path
@@ -202,6 +203,7 @@ TRAPS: Final[dict[str, Any]] = {
 }
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("trap", TRAPS)
 def test_the_same_whatever_arrow_makes_of_it(
     client: Calling, new_model: Any, trap: str, tmp_path: Path
@@ -334,6 +336,7 @@ def written(delimiter: str, rows: Any = TEXT) -> bytes:
     return out.getvalue().encode()
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("size", [1, 3])
 def test_a_file_of_text_teaches_what_its_rows_teach(
     client: Calling, new_model: Any, size: int, tmp_path: Path

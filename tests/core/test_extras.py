@@ -20,6 +20,7 @@ import {package}
 """
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("extra", "lacking"),
     [("sklearn", "sklearn"), ("sklearn", "narwhals"), ("river", "river"), ("river", "narwhals")],

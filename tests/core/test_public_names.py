@@ -101,7 +101,7 @@ print("alive")
 """
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("how", ["set", "spoil", "call"])
 @pytest.mark.parametrize(
     ("kind", "part"),

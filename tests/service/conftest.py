@@ -33,6 +33,8 @@ from waiting import SECONDS, until
 
 SERVE = """
 import json, sys
+from nonzero_service.structlog_import import import_structlog
+import_structlog()
 from nonzero_service.server import serve
 from nonzero_service.settings import Settings
 serve(Settings.load(**json.loads(sys.argv[1])))

@@ -9,6 +9,8 @@ import re
 import signal
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,18 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
 def clients(three: ServiceProcess) -> Iterator[list[httpx.Client]]:
     with Connections(three) as clients:
         yield clients
+
+
+def test_what_no_prediction_needs_is_not_imported_by_a_worker() -> None:
+    program = (
+        "import os, runpy, sys\nsys.argv[1:] = [str(os.getppid())]\n"
+        "try: runpy.run_module('nonzero_service.predictor', run_name='__main__')\n"
+        "except OSError as error: print(error)\n"  # it has no channel
+        "print(sorted({'fastapi', 'httpx', 'numba', 'pydantic.v1', 'rich', 'scipy'} & {*sys.modules}))"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[Errno 88] Socket operation on non-socket", "[]"]
 
 
 def test_every_process_answers_alike_and_knows_what_was_learned_at_once(clients: list[httpx.Client]) -> None:

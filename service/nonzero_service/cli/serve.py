@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import click
 
 from nonzero_service.cli.extra import service_extra
 from nonzero_service.cli.options import complete_file
+from nonzero_service.structlog_import import import_structlog
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -32,20 +32,6 @@ class _Serve(click.Command):
 def serve(context: click.Context, flags: Sequence[str]) -> None:
     """Serve over HTTP; pip install 'nonzero-ctr[service]' brings what it needs."""
     with service_extra("serve"):
-        _import_structlog()
+        import_structlog()
         from nonzero_service.cli.serving import serve as serving
     serving.main([*flags], prog_name=context.command_path)
-
-
-def _import_structlog() -> None:
-    """Import structlog without Rich, which it takes where it finds it, and which no line of a log needs.
-
-    It would be a tenth of the time to the first prediction.
-    """
-    if "rich" in sys.modules:
-        return
-    sys.modules["rich"] = None  # type: ignore[assignment]
-    try:
-        import structlog  # noqa: F401
-    finally:
-        del sys.modules["rich"]

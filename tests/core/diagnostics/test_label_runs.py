@@ -40,6 +40,7 @@ def ordinary(seed: int, n: int, rate: float, bursts: bool) -> Labels:
     return labels.astype(np.float32)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("rate", "bursts"),
     # Not half of all with bursts: by day nearly everything is a click then, and such runs are told of.

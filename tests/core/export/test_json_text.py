@@ -21,6 +21,7 @@ from real_data import unpacked
 PAGE = Path(__file__).parents[3] / "docs/export.md"
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", MODELS)
 def test_the_reference_predicts_what_the_model_does(name: str) -> None:
     model = model_of(name)

@@ -115,6 +115,7 @@ def json_line(names: list[str], valued: set[str], rng: random.Random, odd: float
     return f'{{"features":{space}{{{features}}},{space}"label":{space}{rng.randrange(2)}}}'
 
 
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("odd", [0, 0.1, 0.5])
 @pytest.mark.parametrize("seed", range(12))
 def test_vw_lines_alike_are_read_as_python_reads_each(seed: int, odd: float) -> None:
@@ -130,6 +131,7 @@ def test_vw_lines_alike_are_read_as_python_reads_each(seed: int, odd: float) -> 
         assert_same(whole(formats.reader("vw", **options), *cut), ours)
 
 
+@pytest.mark.sampled(16)
 @pytest.mark.parametrize("odd", [0, 0.1, 0.5])
 @pytest.mark.parametrize("space", ["", " "])
 @pytest.mark.parametrize("seed", range(8))

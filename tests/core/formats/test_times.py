@@ -75,6 +75,7 @@ def test_a_moment_is_milliseconds_however_it_is_written(form: str | None, text: 
     np.testing.assert_array_equal(batch.times, [expected, -1])
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("form", FORMATS)
 @settings(max_examples=examples(60))
 @given(st.lists(TEXTS, min_size=1, max_size=10))

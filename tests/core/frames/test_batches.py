@@ -113,6 +113,7 @@ def assert_alike(frame: Any, said: Any, *, in_order: bool = False) -> bool:
     return batches._by_arrow(frame, Schema(*said), in_order=in_order) is not None
 
 
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("name", BY_ARROW)
 def test_what_arrow_has_is_what_rows_have(name: str) -> None:
     found = [assert_alike(BY_ARROW[name], said) for said in SCHEMAS]

@@ -25,7 +25,7 @@ def lanes_of(optimizer: Any) -> Any:
     ]
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "optimizer", [ONE_LANE, DECAYING, EIGHT_LANES], ids=["one lane", "decaying", "eight lanes"]
 )

@@ -56,7 +56,7 @@ def learned(weighted: bool, valued: bool) -> Learned:
     return Learned(batch, oracle, np.concatenate(answers), states)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "importance weights"])
 @pytest.mark.parametrize("valued", [False, True], ids=["ones", "values"])
 def test_learning_is_bit_equal_to_the_oracle(weighted: bool, valued: bool) -> None:
@@ -96,6 +96,7 @@ def test_its_lanes_of_adagrad_are_adagrad(k: int) -> None:
     np.testing.assert_allclose(rates_of(model)[:, k], expected, rtol=1e-4)
 
 
+@pytest.mark.sampled(10)
 @pytest.mark.parametrize("stream", STREAMS)
 @pytest.mark.parametrize("weights", ["ones", "mixed", "growing"])
 @pytest.mark.parametrize("answer", ["restricted", "free"])

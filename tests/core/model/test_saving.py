@@ -72,6 +72,7 @@ def test_every_flipped_bit_of_the_format_before_is_noticed(tmp_path: Path) -> No
             LogisticRegression.load(path)
 
 
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("bits", [1, 5, 6, 12, 19])
 @pytest.mark.parametrize("settings", MODELS.values(), ids=MODELS)
 def test_a_saved_model_is_the_model(tmp_path: Path, settings: Any, bits: int) -> None:
@@ -92,6 +93,7 @@ def test_a_saved_model_is_the_model(tmp_path: Path, settings: Any, bits: int) ->
     assert again.digest() == model.digest()
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("settings", "row"), [({}, 64), ({"optimizer": AdaGrad(0.1)}, 8)], ids=["eight lanes", "one lane"]
 )
@@ -206,10 +208,11 @@ while True:
 """
 
 
-def test_a_kill_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [3, pytest.param(30, marks=pytest.mark.soak)])
+def test_a_kill_leaves_the_old_file_or_the_new(tmp_path: Path, kills: int) -> None:
     path = tmp_path / "model"
     rng = np.random.default_rng(3)
-    for _ in range(6):
+    for _ in range(kills):
         path.unlink(missing_ok=True)
         command = [sys.executable, "-c", SAVING, str(path)]
         with subprocess.Popen(

@@ -110,6 +110,7 @@ def test_the_examples_are_those_of_the_text(tmp_path: Path, kind: str) -> None:
     assert np.concatenate([part.lines for part in parts]).tolist() == list(range(1, N + 1))
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("kind", WRITERS)
 def test_columns_are_judged_as_those_of_text(tmp_path: Path, kind: str) -> None:
     name, write = WRITERS[kind]

@@ -124,6 +124,7 @@ def told(parts: list[Parsed]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.sampled(13)
 @pytest.mark.parametrize("said", OPTIONS)
 @pytest.mark.parametrize("kind", WRITTEN)
 def test_rows_are_those_of_record_batches(tmp_path: Path, in_parts: list[int], kind: str, said: str) -> None:

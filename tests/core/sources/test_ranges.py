@@ -103,6 +103,7 @@ def test_a_file_of_a_store_is_read_alike(object_store: ObjectStore, monkeypatch:
     check_same(parts, VW, "vw")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("stored", [False, True], ids=["here", "in a store"])
 def test_a_range_is_handed_over_alike_whether_its_beginning_was_known_or_found(
     tmp_path: Path, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch, stored: bool

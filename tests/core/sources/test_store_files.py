@@ -71,6 +71,7 @@ def is_part(asked: Asked) -> bool:
     return asked.method == "GET" and asked.start is not None and SAMPLE <= asked.start < len(TEXT) - 1
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("scheme", ["s3", "http"])
 @pytest.mark.parametrize("pack", [bytes, partial(gzip.compress, compresslevel=1), zstandard.compress])
 def test_a_file_is_read_whole(stored: Stored, scheme: str, pack: Any) -> None:
@@ -98,6 +99,7 @@ def test_a_file_is_read_by_tls(tmp_path: Path) -> None:
     assert "signed its certificate; name a file of those that are by SSL_CERT_FILE" in done.stderr
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("scheme", ["s3", "http"])
 @pytest.mark.parametrize("fault", [0.3, 503], ids=["cut", "503"])
 def test_what_breaks_off_goes_on_where_it_was(stored: Stored, scheme: str, fault: float) -> None:
@@ -156,6 +158,7 @@ def test_few_parts_are_under_way_at_once(stored: Stored) -> None:
     assert 2 <= stored.store.most <= AT_ONCE
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("scheme", ["s3", "http"])
 def test_samples_are_taken_at_three_places(stored: Stored, scheme: str, tmp_path: Path) -> None:
     (tmp_path / "day.txt").write_bytes(TEXT)
@@ -187,6 +190,7 @@ def test_a_server_without_ranges_is_read_as_a_pipe_is(stored: Stored) -> None:
         b"".join(Source(stored.url("http")))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("scheme", "status", "code", "said"),
     [
@@ -209,6 +213,7 @@ def test_a_refusal_is_a_sentence(stored: Stored, scheme: str, status: int, code:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("code", "said"),
     [

@@ -36,6 +36,7 @@ def weighted_users(rng: np.random.Generator, n: int) -> tuple[Any, Any]:
     return alike + rng.normal(size=n), rng.choice([1.0, 3.0], n, p=[0.25, 0.75])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("stream", [independent, dependent, weighted_users])
 @pytest.mark.parametrize("n", [4000, 9900])
 def test_an_interval_of_95_percent_covers_the_mean_in_about_so_many_runs(stream: Any, n: int) -> None:

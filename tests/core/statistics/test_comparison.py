@@ -96,6 +96,7 @@ def skewed(rng: np.random.Generator, n: int) -> Stream:
     return one._replace(theirs=np.minimum(one.ours * 1.5, 0.99).astype(np.float32))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("make", [steady, rare, drifting, bursts, weighted, skewed])
 def test_the_interval_covers_what_was_to_be_expected_at_every_look(
     make: Callable[[np.random.Generator, int], Stream],

@@ -32,6 +32,7 @@ def streams(rng: np.random.Generator, chance: float, spread: float) -> tuple[Flo
     return values + drift, drift, sizes * max(1, chance / (1 - chance)) + 0.2 * chance
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("chance", "spread"), [(0.5, 0.0), (0.05, 1.0), (0.005, 0.5), (0.95, 2.0)])
 def test_hardly_any_run_is_ever_missed_however_often_it_is_looked_at(chance: float, spread: float) -> None:
     rng = np.random.default_rng(7)

@@ -42,6 +42,7 @@ def wrong(rng: np.random.Generator, n: int, rate: float = 0.05) -> NDArray[np.fl
     return rows_of(rng, rng.permutation(p), p)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("rate", [0.001, 0.05, 0.5, 0.95])
 def test_right_predictions_have_no_shift(rate: float) -> None:
     rng = np.random.default_rng(1)

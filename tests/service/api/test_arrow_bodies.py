@@ -70,6 +70,7 @@ def chances(client: httpx.Client, path: str) -> list[float]:
     return [one["probability"] for one in answer["predictions"]]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("body", "headers"),
     [

@@ -103,6 +103,7 @@ def test_one_that_came_as_a_file_begins_there(client: httpx.Client, model: str) 
     assert client.delete(path).status_code == 204
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("killed", [False, True])
 def test_a_pause_is_an_event_and_what_a_model_says_of_itself(
     start: Start, tmp_path: Path, killed: bool

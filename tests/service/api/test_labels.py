@@ -67,6 +67,7 @@ def test_a_label_is_learned_from_with_the_features_of_its_prediction(
     client.delete(twin)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("label", "status"),
     [

@@ -236,6 +236,7 @@ def test_every_body_has_examples(description: dict[str, Any]) -> None:
                 assert shown, (path, method, media)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("part", BODIES)
 def test_every_example_of_a_body_works(
     client: httpx.Client, model: str, description: dict[str, Any], part: str

@@ -75,7 +75,7 @@ def kinds(directory: Path) -> list[str]:
         return [row.kind for row in reader.read()]
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("negatives", "workers"), [*((policy, 1) for policy in POLICIES), ("at_end", 2)])
 def test_each_policy_learns_each_impression_once_whatever_is_killed(
     clocked: Start, tmp_path: Path, negatives: str, workers: int
@@ -119,6 +119,7 @@ def test_each_policy_learns_each_impression_once_whatever_is_killed(
     assert ("label" in found) == (negatives != "at_end")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("discard", [False, True], ids=["applied", "discarded"])
 def test_what_is_predicted_in_a_pause_is_held_with_its_click(
     start: Start, tmp_path: Path, discard: bool

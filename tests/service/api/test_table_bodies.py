@@ -76,6 +76,7 @@ def predicted(answer: httpx.Response) -> list[Any]:
     return [one.get("probability", one) for one in map(json.loads, answer.text.splitlines())]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("body", "media", "query", "encoding"),
     [

@@ -97,6 +97,7 @@ def digest(client: httpx.Client, model: str, place: Path) -> str:
     return LogisticRegression.load(place).digest()
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("key", [None, "k"], ids=["without key", "with key"])
 @pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__)
 def test_an_update_teaches_what_was_predicted_once(

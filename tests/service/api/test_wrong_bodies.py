@@ -75,6 +75,7 @@ def wrong(route: str) -> Iterator[bytes]:
             yield json.dumps({"optimizer": optimizer}).encode()
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("route", WRONG_MEMBERS)
 def test_no_answer_has_the_words_of_a_library(client: httpx.Client, model: str, route: str) -> None:
     seen = set()
@@ -178,6 +179,7 @@ PACKERS: Final[dict[str, Callable[[bytes], bytes]]] = {
 }
 
 
+@pytest.mark.sampled(10)
 @pytest.mark.parametrize("media", [JSON, NDJSON, VW, LIBSVM, CSV, TSV])
 @pytest.mark.parametrize("name", PACKERS)
 def test_a_compressed_body_that_does_not_say_so_is_recognised(

@@ -75,6 +75,7 @@ LOGS: dict[str, tuple[Any, Any, Any]] = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("form", LOGS)
 def test_a_raw_log_becomes_a_model_that_is_served(form: str, tmp_path: Path) -> None:
     rows, text, features = LOGS[form]

@@ -60,6 +60,7 @@ def trained(place: Path, name: str, *options: str) -> tuple[str, str]:
     return LogisticRegression.load(model).digest(), done.stderr
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "options",
     [

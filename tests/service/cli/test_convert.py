@@ -311,6 +311,7 @@ def test_a_service_or_a_demo_takes_no_rows_and_says_so(logs: Path) -> None:
 # -- texts -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("ending", "target"), [("vw", "vw"), ("csv", "vw"), ("csv", "ndjson"), ("ndjson", "ndjson")]
 )
@@ -393,6 +394,7 @@ def test_a_table_as_another_keeps_its_cells(tmp_path: Path, target: str, by_way_
     assert cells_in(converted(file, name=f"made.{target}")) == CELLS
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("target", ["parquet", "arrow"])
 def test_a_new_process_imports_what_it_writes_with(tmp_path: Path, target: str) -> None:
     """Those that other tests fork have imported all of pyarrow already."""
@@ -448,6 +450,7 @@ def test_columns_with_types_keep_them_and_are_text_where_there_are_none(tmp_path
     )
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("target", ["vw", "ndjson", "rows"])
 @pytest.mark.parametrize("source", ["parquet", "arrows"])
 def test_columns_as_text_teach_the_same(logs: Path, source: str, target: str) -> None:
@@ -459,6 +462,7 @@ def test_columns_as_text_teach_the_same(logs: Path, source: str, target: str) ->
     assert found.examples == 1500
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("target", ["csv.gz", "tsv", "parquet", "arrows"])
 @pytest.mark.parametrize("source", ["vw", "ndjson"])
 def test_text_with_names_as_a_table_teaches_the_same(tmp_path: Path, source: str, target: str) -> None:

@@ -67,6 +67,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 NAMES = ["day.csv", "day.csv.gz", "day.csv.zst", "day.parquet", "day.arrow", "day.rows"]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_model_of_a_stored_file_is_that_of_a_local_one(
     name: str, logs: Path, object_store: ObjectStore, tmp_path: Path
@@ -176,6 +177,7 @@ def is_empty(pipe: int) -> bool:
     return fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)) == bytes(4)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_training_that_is_stopped_is_stored_as_partial(name: str, object_store: ObjectStore) -> None:
     """The log comes by a pipe that stays open: the command waits for more of it."""

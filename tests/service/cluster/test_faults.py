@@ -47,11 +47,11 @@ def endure(
     return waited
 
 
-def test_half_a_dozen_faults(breakable: Cluster, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """Of the usual ones half, others each day; the long test has all."""
+def test_a_few_faults(breakable: Cluster, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Of the usual ones four, others each day; the long test has all."""
     chosen = sorted(FAULTS)
     if not request.config.option.all_cases:
-        chosen = random.Random(request.config.option.day).sample(chosen, 6)
+        chosen = random.Random(request.config.option.day).sample(chosen, 4)
     faults = {name: fault for name, fault in FAULTS.items() if name in chosen}
     with Nodes(tmp_path, breakable, negatives="at_once", **SETTINGS) as nodes:
         waited = endure(breakable, nodes, faults, tmp_path / "history.jsonl", "at_once")

@@ -104,6 +104,7 @@ def test_the_same_rows_give_the_same_bits(tmp_path: Path) -> None:
     with_pair(tmp_path, use)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("negatives", ["at_once", "window", "at_end"])
 def test_impressions_are_told_alike(tmp_path: Path, negatives: str) -> None:
     async def use(pair: Pair) -> None:

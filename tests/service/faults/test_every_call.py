@@ -57,13 +57,13 @@ def test_a_call_that_fails(living: Lives) -> None:
     seed = random.randrange(10**6)
     chance = random.Random(seed)
     made = 0
-    for scenario in chance.sample(sorted(SCENARIOS), 3):
+    for scenario in chance.sample(sorted(SCENARIOS), 2):
         template, calls = calls_of(living, scenario)
         assert len(calls) > 200
         writing = [call for call in calls if call[0] in WRITERS]
         for call in (*chance.sample(writing, 3), chance.choice(calls)):
             made += fail_at(living, scenario, template, call, chance)[0]
-    assert made > 6, f"calls that were made are no longer, with the seed {seed}"
+    assert made > 4, f"calls that were made are no longer, with the seed {seed}"
 
 
 @pytest.mark.soak

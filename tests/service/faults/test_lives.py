@@ -20,6 +20,7 @@ def grow(client: httpx.Client, nbytes: int) -> None:
     client.post(f"{PATH}/update", content=rows, headers={"content-type": "text/x-vw"}).raise_for_status()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("due", "lives"), [({"snapshot_bytes": "1MiB"}, {3, 4}), ({"snapshot_seconds": 1000}, {4})]
 )

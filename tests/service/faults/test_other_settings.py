@@ -44,7 +44,7 @@ def break_off(service: ServiceProcess, body: bytes = BODY) -> None:
     service.kill()
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("first", "then"),
     [({}, FEW), ({}, SHORT), (FEW, {}), (SHORT, {})],

@@ -111,6 +111,7 @@ def interrupted(serve: Start, calm: Path, place: Path, discard: bool, killed: se
     shutil.rmtree(place)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("killed", "discard"),
     [("each", False), ("resume", True)],

@@ -238,7 +238,7 @@ def bench(memory_path: Path, tmp_path: Path) -> Bench:
     return Bench(memory_path / "data", tmp_path / "trained")
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_change_that_fails_at_any_step_is_undone(bench: Bench, name: str) -> None:
     assert asyncio.run(walk(bench, name, STRIDES[name])) > 5

@@ -83,7 +83,7 @@ def check_restart(model: JournalledImpressions) -> None:
     assert (store.segments.next_number, store.rules, store.segments.states(numbers).tolist()) == live
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("policy", "rate", "at"),
     [("at_once", 1.0, 5), ("at_once", 1.0, 110), ("at_once", 0.3, 60), ("at_end", 1.0, 60)],
@@ -154,6 +154,7 @@ def test_impressions_from_before_it_began_wait_or_are_passed_by(memory_path: Pat
     folded(model)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("policy", "at"), [("at_once", 60), ("at_end", 110)])
 def test_who_learned_when_its_champion_did_goes_on_by_its_new_policy(
     memory_path: Path, policy: Negatives, at: int, monkeypatch: pytest.MonkeyPatch

@@ -147,6 +147,7 @@ def test_records_that_are_gone_are_refused_or_told_of(broker: Broker) -> None:
     assert sorted(records_of(after.chunks)) == [*((0, 15 + n, b"c") for n in range(5)), (1, 10, b"d")]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("lost", ["refuse", "skip"])
 def test_records_that_go_while_they_are_read_are_refused_or_told_of(broker: Broker, lost: str) -> None:
     topic = broker.topic(partitions=2)

@@ -158,6 +158,7 @@ def check(refused: Refused, lines: list[dict[str, Any]]) -> None:
     assert "short-secret" not in json.dumps(lines)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("prepare", CASES, ids=lambda case: case.__name__)
 def test_the_last_line_says_why(serve: Start, tmp_path: Path, stack: ExitStack, prepare: Prepare) -> None:
     refused = prepare(tmp_path, stack)

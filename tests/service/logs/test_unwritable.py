@@ -136,7 +136,7 @@ def test_a_closed_standard_error_is_no_place_to_log_to(tmp_path: Path) -> None:
     assert not [path for path in found if b'"event"' in path.read_bytes()]
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("log", "workers"),
     [(unread, 1), (left, 1), (full_device, 1), (full_disk, 1), (left, 2)],

@@ -183,6 +183,7 @@ def acting_as(user: int | None) -> Iterator[None]:
         os.setegid(0)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("state", ["stopped", "killed"])
 def test_whatever_is_damaged_verify_and_a_start_agree(
     kept: dict[str, Path], memory_path: Path, state: str

@@ -89,6 +89,7 @@ def end(lives: Lives) -> None:
         until_learned(client)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("start", ["nothing", "refold"])
 def test_it_becomes_what_a_model_of_that_policy_becomes(clocked: Start, tmp_path: Path, start: str) -> None:
     lives = Lives(clocked, **SETTINGS, journal_retention="all")
@@ -169,6 +170,7 @@ def test_what_may_differ(start: Start) -> None:
         )
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("discard", [False, True], ids=["applied", "discarded"])
 def test_a_pause_that_lasts_over_a_kill(start: Start, tmp_path: Path, discard: bool) -> None:
     running = start(**SETTINGS | {"breaker": "on"}).until_ready()
@@ -198,6 +200,7 @@ def test_a_pause_that_lasts_over_a_kill(start: Start, tmp_path: Path, discard: b
     assert verify(tmp_path / "data" / "models" / "b", silent).faults == []
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("snapshots", [False, True])
 def test_it_may_begin_in_a_pause(start: Start, tmp_path: Path, snapshots: bool) -> None:
     running = start(**SETTINGS | {"breaker": "on"}).until_ready()

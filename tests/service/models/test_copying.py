@@ -33,6 +33,7 @@ def folded(directory: Path, position: int) -> LogisticRegression:
     return model
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("changed", [False, True], ids=["batches", "and what changes every row"])
 def test_it_is_the_fold_up_to_its_position(tmp_path: Path, changed: bool) -> None:
     rng = np.random.default_rng(1)

@@ -15,6 +15,7 @@ from service.series import series
 from waiting import until
 
 MANY = 80
+IDLE = 50
 HOUR = 3600
 
 
@@ -47,18 +48,18 @@ def test_nothing_is_lost_of_many_models_by_kills(serve: Start, memory_path: Path
 def test_idle_ones_have_nothing_open_and_what_is_due_is_done(clocked: Callable[..., Clocked]) -> None:
     """Windows of impressions end, with all journals closed that can be; and /metrics opens none."""
     service = clocked(negatives="window", **SETTINGS | {"snapshot_seconds": 1e6}).until_ready()
-    make(service, MANY)
+    make(service, IDLE)
     with service.client() as client:
-        for n in range(MANY):
+        for n in range(IDLE):
             example = {"features": {"site": "a"}, "id": f"i{n}"}
             assert client.post(f"/v1/models/{name_of(n)}/predict", json=example).status_code == 200
-        until(lambda: series(client, "nonzero_pending_labels") == MANY)
+        until(lambda: series(client, "nonzero_pending_labels") == IDLE)
         until(lambda: open_files(service.pid) < 100)
         files = open_files(service.pid)
         client.get("/metrics").raise_for_status()
         assert open_files(service.pid) <= files
         service.clock.pass_by(HOUR)
-        until(lambda: sum(sequences(service).values()) == MANY)
+        until(lambda: sum(sequences(service).values()) == IDLE)
         assert series(client, "nonzero_pending_labels") == 0
     assert threads(service.pid) <= 40
     assert service.stop(signal.SIGTERM) == 0

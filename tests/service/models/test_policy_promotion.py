@@ -63,6 +63,7 @@ def go_on(client: httpx.Client) -> None:
         update(client, path, 40, 10, named=7)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("start", "killed"), [("nothing", True), ("refold", False)])
 def test_it_goes_on_as_a_model_that_always_had_its_policy(
     clocked: Start, tmp_path: Path, start: str, killed: bool
@@ -161,6 +162,7 @@ def test_who_follows_what_it_has_become(clocked: Start, tmp_path: Path) -> None:
     assert rebuild(tmp_path / "data" / "models" / "default", 18, lambda _, __: None).digest() == expected
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("snapshots", [(), ("default", "c")])
 def test_who_learned_when_the_old_champion_did_follows_on(
     clocked: Start, tmp_path: Path, snapshots: tuple[str, ...]

@@ -98,7 +98,7 @@ def test_it_goes_on_under_the_name(serve: Start, tmp_path: Path) -> None:
     assert made.examples == 120
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("snapshots", [(), ("default",), ("default", "b"), ("b", "default")])
 def test_a_kill_before_the_files_say_so(serve: Start, tmp_path: Path, snapshots: tuple[str, ...]) -> None:
     place = tmp_path / "data"

@@ -71,7 +71,7 @@ def test_a_snapshot_of_a_large_table_grows_with_what_is_learned(start: Start) ->
     assert sizes == sorted(sizes)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("way", ["put", "import"])
 @pytest.mark.parametrize("name", ["eight lanes", "version 1", "one lane"])
 def test_a_file_of_the_format_before_becomes_a_model(

@@ -329,6 +329,7 @@ def test_a_file_too_large_for_memory_is_refused_before_it_is_read(
     assert (answer.status_code, "its table has 17 rows" in answer.json()["detail"]) == (422, True)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("change", ["put", "delete"])
 def test_a_client_that_goes_leaves_nothing_half_done(tmp_path: Path, change: str) -> None:
     """Its request is given up at any moment; what it began is done to its end."""

@@ -69,6 +69,7 @@ def learn(client: httpx.Client, route: str) -> None:
         assert client.post(f"{route}/update", content=line, headers=VW).json()["accepted"] == 1
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_route_reads_by_it_and_so_it_is_after_a_start(
     start: Callable[..., ServiceProcess], tmp_path: Path, workers: int

@@ -29,6 +29,7 @@ def has_snapshot(directory: Path, position: int) -> bool:
     return any(snapshot.position == position for snapshot in SnapshotFolder(directory / "snapshots").all())
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "due", [{"snapshot_seconds": 0.5}, {"snapshot_bytes": 1024}], ids=["by time", "by size"]
 )

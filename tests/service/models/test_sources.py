@@ -107,6 +107,7 @@ def test_rows_may_be_pruned(living: Living) -> None:
     assert list(verify(living.directory, lambda *_: None).sources) == [read_of(0, 40), read_of(1, 12)]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("bits", [BITS, 18])
 def test_a_snapshot_has_the_notes_of_its_position(tmp_path: Path, bits: int) -> None:
     """Also where the model learns on while it is copied."""
@@ -241,6 +242,7 @@ def test_who_follows_has_the_same_notes_at_the_same_position(tmp_path: Path) -> 
     with_pair(tmp_path, use)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("start", "own"),
     [

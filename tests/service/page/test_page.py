@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from service.conftest import Start
 from service.page.conftest import PHONE, WIDE, Watch
 from service.page.models import HOSTILE, Models
 from service.tastes import tastes
-from waiting import until
+from waiting import SECONDS, until
 
 ADMIN, PREDICT = "an-admin-of-the-page", "a-reader-of-the-page"
 
@@ -26,14 +27,17 @@ def look(page: Page) -> None:
 
 
 def sees(page: Page, selector: str, text: str | re.Pattern[str]) -> None:
-    """Wait until the page, which looks all the time meanwhile, shows a text."""
+    """Wait until the page, which looks five times a second meanwhile, shows a text."""
     expected = text if isinstance(text, re.Pattern) else re.compile(re.escape(text))
-
-    def seen() -> bool:
+    place, begun = page.locator(selector), time.monotonic()
+    while time.monotonic() - begun < SECONDS:
         look(page)
-        return bool(expected.search(page.locator(selector).inner_text().replace("\N{NO-BREAK SPACE}", " ")))
-
-    until(seen, lambda: page.locator("body").inner_text())
+        for _ in range(5):
+            if expected.search(place.inner_text().replace("\N{NO-BREAK SPACE}", " ")):
+                return
+            # No sleep, in which nobody would answer what the page asks of a test: it would ask less then.
+            page.wait_for_timeout(40)
+    raise AssertionError(page.locator("body").inner_text())
 
 
 def tabbed_to(page: Page, selector: str) -> None:
@@ -160,6 +164,7 @@ def test_products_of_fields_are_none_to_type(models: Models, watch: Watch) -> No
         expect(page.locator("#try-text")).to_have_attribute("placeholder", "site=…\nhour=…")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("discard", [False, True])
 def test_a_pause_is_told_with_its_reason_and_ended_by_hand(
     models: Models, watch: Watch, discard: bool

@@ -77,6 +77,7 @@ def test_it_says_whom_it_follows_and_how_far_behind(models: Models, watch: Watch
         told.end()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("refusal", ["no node writes just now", "the outcome is unknown, because it ended"])
 def test_what_it_passes_on_is_done_or_told_of(models: Models, watch: Watch, refusal: str) -> None:
     model = models.paused(f"followed-{refusal[:2]}")

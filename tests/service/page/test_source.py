@@ -198,6 +198,7 @@ def test_many_partitions_are_told_by_the_worst(sources: Sources, watch: Watch) -
         told.end()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("width", "dark"), [(PHONE, True), (WIDE, False)])
 def test_a_topic_made_anew_stops_it_with_the_way_out(
     sources: Sources, watch: Watch, width: int, dark: bool

@@ -26,6 +26,7 @@ with ClusterFolder() as folder:
 """
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("killed", [True, False])
 def test_nothing_is_left(killed: bool) -> None:
     with subprocess.Popen(

@@ -54,6 +54,7 @@ def check_same(place: Path, *arguments: str | Path) -> CompletedProcess[str]:
     return done
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("number", [1, 2, 4])
 def test_a_cluster_comes_to_the_model_of_one_process(
     logs: Path, tmp_path: Path, workers: Workers, number: int
@@ -71,12 +72,13 @@ def test_rows_files_and_files_of_several_kinds(logs: Path, tmp_path: Path, worke
     check_same(tmp_path, rows, logs / "log.vw.gz", logs / "log.ndjson")
 
 
+@pytest.mark.sampled(1)
+@pytest.mark.parametrize("file", ["log.csv", "log.parquet", "log.vw.gz"])
 def test_files_of_an_object_store(
-    logs: Path, tmp_path: Path, workers: Workers, object_store: ObjectStore
+    logs: Path, tmp_path: Path, workers: Workers, object_store: ObjectStore, file: str
 ) -> None:
     workers(1)  # each that reads of a store imports a second's worth first
-    for file in ("log.csv", "log.parquet", "log.vw.gz"):
-        check_same(tmp_path, object_store.put(file, (logs / file).read_bytes()))
+    check_same(tmp_path, object_store.put(file, (logs / file).read_bytes()))
 
 
 def test_a_model_goes_on(logs: Path, tmp_path: Path, workers: Workers) -> None:
@@ -101,6 +103,7 @@ def test_settings_side_by_side(logs: Path, tmp_path: Path, workers: Workers) -> 
     assert digests["here1"] == digests["there1"] != digests["here2"] == digests["there2"]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("name", "change"),
     [
@@ -232,6 +235,7 @@ def test_a_training_that_was_killed_goes_on(
     check_goes_on(tmp_path, given, figures, digest)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("file", "nth"), [("log.csv", 9), ("long.vw.gz", 5), ("log.parquet", 9)])
 def test_a_training_that_has_failed_goes_on(
     logs: Path, tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch, file: str, nth: int

@@ -96,6 +96,7 @@ def test_what_is_held_is_told_and_given_back(served: tuple[int, httpx.Client]) -
     until(lambda: in_flight(client) == (0, 0), lambda: in_flight(client))
 
 
+@pytest.mark.sampled(1)
 def test_clients_that_go_at_any_stage_leave_no_room_taken(served: tuple[int, httpx.Client]) -> None:
     port, client = served
 

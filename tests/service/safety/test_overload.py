@@ -84,6 +84,7 @@ class Load:
         writer.close()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("action", ["predict", "update"])
 def test_three_times_the_capacity(narrow: ServiceProcess, action: str) -> None:
     waits: list[tuple[float, ...]] = []

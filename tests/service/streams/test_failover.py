@@ -31,6 +31,7 @@ def sequence(url: str) -> int:
         return found
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("stops", [False, True], ids=["killed", "stopped"])
 def test_who_takes_over_goes_on(broker: Broker, postgres: Cluster, tmp_path: Path, *, stops: bool) -> None:
     topic = broker.topic(partitions=2)

@@ -370,6 +370,7 @@ def test_each_line_has_the_time_of_its_message() -> None:
     assert times_by_line([], [], lines[:0]).tolist() == []
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("step", [1, 20])
 def test_windows_that_had_ended_before_a_start_have_ended_after_it(tmp_path: Path, step: int) -> None:
     """No row says so where impressions were learned from at once, and event time may not pass for a while."""

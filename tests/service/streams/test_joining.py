@@ -175,6 +175,7 @@ def flags() -> dict[str, Any]:
     }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("negatives", ["at_once", "window", "at_end"])
 def test_a_backlog_of_two_days_ends_with_the_labels_that_an_oracle_gives(
     negatives: Negatives, broker: Broker, start: Start, tmp_path: Path, flags: dict[str, Any]
@@ -195,6 +196,7 @@ def test_a_backlog_of_two_days_ends_with_the_labels_that_an_oracle_gives(
     whole(tmp_path / "data")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("negatives", ["at_once", "window"])
 def test_kills_half_way_lose_nothing_and_join_nothing_twice(
     negatives: Negatives, broker: Broker, start: Start, tmp_path: Path, flags: dict[str, Any]

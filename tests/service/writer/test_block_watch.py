@@ -149,6 +149,7 @@ LEGITIMATE: dict[str, Callable[[Array, np.random.Generator], Array]] = {
 }
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("rate", [0.0005, 0.005, 0.05, 0.3])
 @pytest.mark.parametrize("scheme", LEGITIMATE)
 def test_a_stream_that_stays_as_it_is_does_not_trip_by_its_weights(scheme: str, rate: float) -> None:

@@ -61,6 +61,7 @@ def strange(n: int) -> Batch:
     return Batch(np.arange(n + 1) * 3, rng.integers(1000, 2**16, 3 * n), labels=rng.random(n) < 0.1)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("size", [1, 97, 4000])
 @pytest.mark.parametrize(
     ("jump", "figure"),
@@ -172,6 +173,7 @@ def folded(directory: Path) -> LogisticRegression:
     return model
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("discard", [True, False], ids=["discarded", "applied"])
 def test_what_comes_of_a_pause(start: Start, tmp_path: Path, discard: bool) -> None:
     calm, jump, after = stream(12_000), labelled_all(stream(3000, seed=2), 1), stream(500, seed=3)

@@ -146,18 +146,21 @@ def traffic(memory_path: Path, negatives: Negatives) -> Iterator[Traffic]:
     running.close()
 
 
+@pytest.mark.sampled(1)
 @in_turn(15, 75)
 def test_labels_that_come_late_at_once_are_no_jump(traffic: Traffic, ticks: int) -> None:
     assert not traffic.run(ticks, labels=False)
     assert not traffic.run(50)
 
 
+@pytest.mark.sampled(1)
 @in_turn(15, 75)
 def test_windows_that_end_at_once_are_no_jump(traffic: Traffic, ticks: int) -> None:
     assert not traffic.run(ticks, ends=False)
     assert not traffic.run(50)
 
 
+@pytest.mark.sampled(1)
 @in_turn(15, 150)
 def test_a_service_that_was_down_does_not_trip_over_what_has_waited(traffic: Traffic, ticks: int) -> None:
     assert not traffic.run(ticks, n=0, labels=False, ends=False)
@@ -165,6 +168,7 @@ def test_a_service_that_was_down_does_not_trip_over_what_has_waited(traffic: Tra
     assert not traffic.run(50)
 
 
+@pytest.mark.sampled(1)
 def test_traffic_that_grows_and_falls_is_no_jump(traffic: Traffic) -> None:
     assert not traffic.run(10, n=10 * A_TICK)
     assert not traffic.run(100, n=A_TICK // 10)
@@ -179,6 +183,7 @@ def test_labels_that_come_by_the_batch_are_no_jump(memory_path: Path, negatives:
     traffic.close()
 
 
+@pytest.mark.sampled(1)
 def test_outages_and_restarts_in_turn_are_no_jump(memory_path: Path, negatives: Negatives) -> None:
     traffic, rng = Traffic(memory_path / "model", negatives), np.random.default_rng(4)
     while traffic.tick < 250:
@@ -190,6 +195,7 @@ def test_outages_and_restarts_in_turn_are_no_jump(memory_path: Path, negatives: 
     traffic.close()
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("rate", "begun_anew"),
     [
@@ -221,6 +227,7 @@ def test_labels_0_where_there_were_clicks_are_a_jump(traffic: Traffic) -> None:
     assert traffic.reason["now"] < 0.02
 
 
+@pytest.mark.sampled(1)
 def test_labels_that_could_not_be_journalled_do_not_count_twice(traffic: Traffic) -> None:
     assert not traffic.run(10, labels=False)
     delivered = traffic.deliver()

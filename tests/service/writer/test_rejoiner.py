@@ -135,6 +135,7 @@ def follow(journal: SqliteJournal) -> LogisticRegression:
     return model
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("policy", "rate"), [("at_once", 1.0), ("at_end", 1.0), ("at_once", 0.3)])
 def test_it_learns_what_a_model_of_that_policy_learns_of_the_same(
     memory_path: Path, policy: Negatives, rate: float, monkeypatch: pytest.MonkeyPatch
@@ -222,6 +223,7 @@ def test_impressions_are_compared_by_what_was_answered_and_would_have_been(memor
     assert alone.whole.log_losses == pytest.approx(expected.log_losses, rel=1e-12)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("discard", [False, True])
 def test_what_comes_in_a_pause_has_its_turn_when_that_ends(memory_path: Path, discard: bool) -> None:
     stream = Stream(4, 90)

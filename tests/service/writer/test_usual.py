@@ -49,6 +49,7 @@ def trips(client: httpx.Client, body: bytes) -> None:
     assert answer.json()["held"] > 0
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("restart", ["none", "in the pause", "after it"])
 def test_what_was_discarded_trips_again(start: Start, restart: str) -> None:
     running = start(**SETTINGS).until_ready()

@@ -35,7 +35,7 @@ def lanes_of(optimizer: Any) -> Any:
     return [list(lane.values()) for lane in lanes_to_settings(LogisticRegression(1, optimizer).lanes)]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "importance weights"])
 def test_learning_is_bit_equal_to_the_oracle(optimizer: Any, weighted: Any) -> None:
