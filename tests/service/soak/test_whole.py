@@ -10,7 +10,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -195,10 +195,10 @@ def test_the_whole(
     total = pytestconfig.getoption("--soak-seconds")
     names, chance, done = itertools.cycle(FAULTS), random.Random(1), Counter[str]()
     complaints: list[str] = []
-    with kafka() as broker:
+    with kafka() as broker, ExitStack() as ending:
         topic = broker.topic(partitions=3)
         source = f"kafka://{broker.address}/{topic}"
-        alone = Fed(tmp_path / "alone", broker, topic, **SETTINGS)
+        alone = ending.enter_context(closing(Fed(tmp_path / "alone", broker, topic, **SETTINGS)))
         with alone.process.client() as client:
             client.put("/v1/models/b", json=CHALLENGER).raise_for_status()
         with Nodes(tmp_path, breakable, "xy", source=source, **SETTINGS) as nodes:
