@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -18,16 +20,19 @@ def lag(position: int, end: int | None, told: float = 0.0, newest: float | None 
 
 
 @pytest.mark.parametrize(
-    ("one", "records", "seconds"),
+    ("made", "records", "seconds"),
     [
-        (lag(9, 9), 0, 0.0),
-        (lag(9, 9, newest=HOUR), 0, 0.0),
-        (lag(5, 9, newest=HOUR), 4, HOUR),
-        (lag(5, 9, newest=-HOUR), 4, 0.0),  # its producer's clock is ahead
-        (lag(5, 9), 4, None),
+        (partial(lag, 9, 9), 0, 0.0),
+        (partial(lag, 9, 9, newest=HOUR), 0, 0.0),
+        (partial(lag, 5, 9, newest=HOUR), 4, HOUR),
+        (partial(lag, 5, 9, newest=-HOUR), 4, 0.0),  # its producer's clock is ahead
+        (partial(lag, 5, 9), 4, None),
     ],
 )
-def test_of_an_end_that_was_told_a_moment_ago(one: Lag, records: int, seconds: float | None) -> None:
+def test_of_an_end_that_was_told_a_moment_ago(
+    made: Callable[[], Lag], records: int, seconds: float | None
+) -> None:
+    one = made()
     assert (one.end, one.behind_records, one.unstable_records) == (9, records, 0)
     assert one.behind_seconds == pytest.approx(seconds, abs=60)
     assert one.is_read_to(9)
@@ -35,18 +40,19 @@ def test_of_an_end_that_was_told_a_moment_ago(one: Lag, records: int, seconds: f
 
 
 @pytest.mark.parametrize(
-    ("one", "seconds"),
+    ("made", "seconds"),
     [
-        (lag(9, 9, told=HOUR), HOUR),  # whatever has come since may wait
-        (lag(9, 9, told=HOUR, newest=3 * HOUR), HOUR),
-        (lag(5, 9, told=HOUR, newest=3 * HOUR), 3 * HOUR),
-        (lag(5, 9, told=HOUR), HOUR),
-        (lag(0, None, told=HOUR), HOUR),
-        (lag(0, None), 0),  # a partition that is new
+        (partial(lag, 9, 9, told=HOUR), HOUR),  # whatever has come since may wait
+        (partial(lag, 9, 9, told=HOUR, newest=3 * HOUR), HOUR),
+        (partial(lag, 5, 9, told=HOUR, newest=3 * HOUR), 3 * HOUR),
+        (partial(lag, 5, 9, told=HOUR), HOUR),
+        (partial(lag, 0, None, told=HOUR), HOUR),
+        (partial(lag, 0, None), 0),  # a partition that is new
     ],
 )
-def test_of_an_end_that_is_not_known_now(one: Lag, seconds: float) -> None:
+def test_of_an_end_that_is_not_known_now(made: Callable[[], Lag], seconds: float) -> None:
     """No count that was so once is told as one of now; and what an alert looks at grows."""
+    one = made()
     assert (one.end, one.behind_records, one.unstable_records) == (None, None, None)
     assert one.behind_seconds == pytest.approx(seconds, abs=60)
     later = one._replace(told_at=one.told_at - 60, newest_ms=max(one.newest_ms - 60_000, -1))
