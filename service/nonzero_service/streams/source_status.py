@@ -20,8 +20,7 @@ def source_status(source: TopicSource) -> dict[str, Any]:
     """Return what is told of a source."""
     url, lags, partitions = source.url, source.lags(), source.partitions
     standing, reason, since = _stands(source)
-    last = {one.topic: one.topic_id for one in partitions}  # one made anew may have fewer partitions
-    read = {(one.topic, one.partition): one for one in partitions if one.topic_id == last[one.topic]}
+    read = {(one.topic, one.partition): one for one in source.newest}
     behind = [lag.behind_records for lag in lags.values()]
     seconds = [lag.behind_seconds for lag in lags.values() if lag.behind_seconds is not None]
     return {

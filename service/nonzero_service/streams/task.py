@@ -35,7 +35,7 @@ from nonzero_service.streams.state import SourceState
 from nonzero_service.streams.taking import Taker
 from nonzero_service.streams.totals import Totals
 from nonzero_service.streams.watermark import Place
-from nonzero_service.writer.origins import PartitionRead, Position, partitions_of
+from nonzero_service.writer.origins import PartitionRead, Position, newest_partitions_of, partitions_of
 
 AGAIN_SECONDS: Final = 0.25
 LATER_SECONDS: Final = 10.0
@@ -148,12 +148,17 @@ class TopicSource:
         """What was read of each partition, as the model has it."""
         return partitions_of(self._served.model.notes)
 
+    @property
+    def newest(self) -> Sequence[PartitionRead]:
+        """The same of topics as they are now, where some were made anew."""
+        return newest_partitions_of(self._served.model.notes)
+
     def lags(self) -> Mapping[tuple[str, int], Lag]:
         """Return how far each partition is behind: what is read is not learned yet.
 
         Of a partition that the journal knows something is told always, also before any broker has answered.
         """
-        learned = {(read.topic, read.partition): read.next for read in self.partitions}
+        learned = {(read.topic, read.partition): read.next for read in self.newest}
         passed = {} if self._flow is None else self._flow.passed
         found = self._read()
         topics = {topic for topic, _ in found}
@@ -225,7 +230,7 @@ class TopicSource:
 
     async def _read_on(self) -> None:
         """Read from where the journal says, until it is closed or something fails."""
-        known = {read.topic: read.topic_id for read in self.partitions}  # of one made anew, the last one
+        known = {read.topic: read.topic_id for read in self.newest}
         positions = self._served.learner.source_positions
         reader = self._reader = self._open_reader(self.url, positions, known)
         self._begun_at = time.monotonic()

@@ -163,6 +163,16 @@ def partitions_of(notes: Mapping[str, Any]) -> Sequence[PartitionRead]:
     ]
 
 
+def newest_partitions_of(notes: Mapping[str, Any]) -> Sequence[PartitionRead]:
+    """Return the same of topics as they are now: of one that was made anew, nothing of the one before it.
+
+    Which one was read last is noted by name: ids have no order, and topics are stored by theirs.
+    """
+    noted = notes.get(SOURCES_NOTE)
+    newest = noted["newest"] if noted else {}
+    return [one for one in partitions_of(notes) if newest[one.topic] == one.topic_id]
+
+
 def watermark_of(notes: Mapping[str, Any]) -> int | None:
     """Return the event time that was reached, in milliseconds since 1970; None where none is known."""
     noted = notes.get(SOURCES_NOTE)

@@ -96,12 +96,14 @@ def noted_after(noted: Notes | None, source: SourceBody) -> Notes:
         Where a run does not begin where the one before it has ended.
     """
     topics: dict[str, Any] = dict(noted["topics"]) if noted else {}
+    newest: dict[str, str] = dict(noted["newest"]) if noted else {}
     own: set[str] = set()
     skips = {(skip.topic_id, skip.partition, skip.first): skip for skip in source.skipped}
     for run in source.runs:
         if run.topic_id not in own:
             known = topics.get(run.topic_id, {"partitions": {}})
             topics[run.topic_id] = {"topic": run.topic, "partitions": dict(known["partitions"])}
+            newest[run.topic] = run.topic_id
             own.add(run.topic_id)
         partitions = topics[run.topic_id]["partitions"]
         read = partitions.get(str(run.partition))
@@ -130,7 +132,7 @@ def noted_after(noted: Notes | None, source: SourceBody) -> Notes:
         partitions = topic["partitions"] | {str(skip.partition): [skip.next, *read[1:]]}
         topics[skip.topic_id] = topic | {"partitions": partitions}
     watermark = _later(noted["watermark_ms"] if noted else None, source.watermark_ms)
-    return {"topics": topics, "watermark_ms": watermark}
+    return {"topics": topics, "newest": newest, "watermark_ms": watermark}
 
 
 def check_many(noted: Notes) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
+from nonzero import LogisticRegression
 from nonzero.model.notes import SOURCES_NOTE
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.errors import BodyError
@@ -15,6 +18,7 @@ from nonzero_service.writer.origins import (
     Position,
     Run,
     Skip,
+    newest_partitions_of,
     partitions_of,
     positions_of,
     watermark_of,
@@ -90,6 +94,7 @@ def test_the_fold_notes_how_far_each_partition_was_read() -> None:
                 "partitions": {"0": [9, 3, 5, 0, 5], "10": [2, 3, 2, 0, 2], "2": [3, 3, 3, 0, 3]},
             }
         },
+        "newest": {"clicks": ID},
         "watermark_ms": 50,
     }  # it is never changed
     assert positions_of(model.notes) == {
@@ -107,6 +112,20 @@ def test_the_fold_notes_how_far_each_partition_was_read() -> None:
 def test_a_topic_that_is_made_anew_begins_anew() -> None:
     noted = noted_after(noted_after(None, SourceBody((run(0, 9),))), SourceBody((run(0, 2, topic_id=OTHER),)))
     assert positions_of({SOURCES_NOTE: noted}) == {(ID, 0): Position(9, 3), (OTHER, 0): Position(2, 3)}
+
+
+@pytest.mark.parametrize(("before", "now"), [(ID, OTHER), (OTHER, ID)])
+def test_a_stored_model_knows_which_topic_of_a_name_is_the_newest(
+    before: str, now: str, tmp_path: Path
+) -> None:
+    """Whichever id comes first when they are sorted, as what is stored is."""
+    model = new_model()
+    apply(model, row(SourceBody((run(0, 9, topic_id=before), run(0, 5, 1, topic_id=before)))))
+    apply(model, row(SourceBody((run(0, 2, topic_id=now),))))
+    model.save(tmp_path / "model")
+    for one in (model, LogisticRegression.load(tmp_path / "model")):
+        assert newest_partitions_of(one.notes) == [PartitionRead("clicks", now, 0, 2, 3, 2, 0, 2)]
+        assert len(partitions_of(one.notes)) == 3
 
 
 @pytest.mark.parametrize(
