@@ -137,7 +137,8 @@ async function lookAt(one, range) {
   else if (Date.now() >= (one.seen.source ?? 0)) {
     const started = Date.now();
     one.source = await sourceOf(one.name);
-    one.seen.source = Date.now() + SOURCE * (Date.now() - started); // there may be thousands of partitions
+    // There may be thousands of partitions. But who did not answer was waited for, which cost nobody anything.
+    one.seen.source = one.source?.untold ? 0 : Date.now() + SOURCE * (Date.now() - started);
   }
   if (shown === one) display(one, chosen);
 }
