@@ -20,7 +20,7 @@ def source_status(source: TopicSource) -> dict[str, Any]:
     """Return what is told of a source."""
     url, lags, partitions = source.url, source.lags(), source.partitions
     standing, reason, since = _stands(source)
-    read = {(one.topic, one.partition): one for one in source.newest}
+    read = {(one.topic, one.partition): one for one in source.newest_partitions}
     behind = [lag.behind_records for lag in lags.values()]
     seconds = [lag.behind_seconds for lag in lags.values() if lag.behind_seconds is not None]
     return {

@@ -149,7 +149,7 @@ class TopicSource:
         return partitions_of(self._served.model.notes)
 
     @property
-    def newest(self) -> Sequence[PartitionRead]:
+    def newest_partitions(self) -> Sequence[PartitionRead]:
         """The same of topics as they are now, where some were made anew."""
         return newest_partitions_of(self._served.model.notes)
 
@@ -158,7 +158,7 @@ class TopicSource:
 
         Of a partition that the journal knows something is told always, also before any broker has answered.
         """
-        learned = {(read.topic, read.partition): read.next for read in self.newest}
+        learned = {(read.topic, read.partition): read.next for read in self.newest_partitions}
         passed = {} if self._flow is None else self._flow.passed
         found = self._read()
         topics = {topic for topic, _ in found}
@@ -230,7 +230,7 @@ class TopicSource:
 
     async def _read_on(self) -> None:
         """Read from where the journal says, until it is closed or something fails."""
-        known = {read.topic: read.topic_id for read in self.newest}
+        known = {read.topic: read.topic_id for read in self.newest_partitions}
         positions = self._served.learner.source_positions
         reader = self._reader = self._open_reader(self.url, positions, known)
         self._begun_at = time.monotonic()
