@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import structlog
 
@@ -64,6 +64,11 @@ class ClientLog:
         self._throttled_at = float("-inf")
         self._lock = threading.Lock()
 
+    @property
+    def callbacks(self) -> dict[str, Any]:
+        """The properties of a client by which it tells this log."""
+        return {"logger": self, "throttle_cb": self.throttled, "error_cb": self.error}
+
     def log(self, level: int, _form: str, *said: str) -> None:
         """Take a line: the client calls this as it would a logger's.
 
@@ -104,7 +109,7 @@ class ClientLog:
     def throttled(self, event: ThrottleEvent) -> None:
         """Take note that a broker holds its answers back, as a quota tells it to.
 
-        A batch that is larger than what a quota allows within its window never comes, and nothing fails.
+        Nothing fails by it, even where a quota far below the size of producers' batches lets nothing come.
 
         Parameters
         ----------

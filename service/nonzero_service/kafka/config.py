@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -55,6 +56,8 @@ _SHORTEST: Final = 3
 _SHOWN: Final = frozenset({"security.protocol", "sasl.mechanism", "sasl.mechanisms", "client.id", "debug"})
 """Properties whose values are words that the client uses too."""
 
+_SILENT: Final = logging.Logger("kafka", logging.CRITICAL + 1)
+
 
 class KafkaConfig:
     """Where the brokers are, and how the client speaks to them. Shows none of its properties' values.
@@ -81,7 +84,8 @@ class KafkaConfig:
         self.brokers = tuple(brokers)
         self._properties = dict(properties or {})
         check_client()
-        self.consumer(ClientLog(self.without_values)).close()  # whatever it does not take is said now
+        # Whatever it does not take is said now; how it gets on with brokers those say that read.
+        self._consumer({"logger": _SILENT}).close()
 
     @classmethod
     def of(cls, brokers: Sequence[str], file: Path | None) -> KafkaConfig:
@@ -122,11 +126,7 @@ class KafkaConfig:
         log
             Is told what it says.
         """
-        from confluent_kafka import Consumer
-
-        debug = ",".join(filter(None, (log.DEBUG, str(self._properties.get("debug", "")))))
-        consumer: Consumer = self._made(Consumer, _READING, {**_EXACTLY, "debug": debug}, log)
-        return consumer
+        return self._consumer(log.callbacks)
 
     def producer(self, log: ClientLog) -> Producer:
         """Return a producer; what it has sent is safe when it says so.
@@ -138,18 +138,25 @@ class KafkaConfig:
         """
         from confluent_kafka import Producer
 
-        producer: Producer = self._made(Producer, _SENDING, _ACKNOWLEDGED, log)
+        producer: Producer = self._made(Producer, _SENDING, _ACKNOWLEDGED, log.callbacks)
         return producer
 
     def admin(self) -> AdminClient:
         """Return a client that asks about topics; it says nothing of itself."""
         from confluent_kafka.admin import AdminClient
 
-        admin: AdminClient = self._made(AdminClient, {}, {"log_level": 0, "debug": ""}, None)
+        admin: AdminClient = self._made(AdminClient, {}, {"log_level": 0, "debug": ""}, {})
         return admin
 
+    def _consumer(self, callbacks: Mapping[str, Any]) -> Consumer:
+        from confluent_kafka import Consumer
+
+        debug = ",".join(filter(None, (ClientLog.DEBUG, str(self._properties.get("debug", "")))))
+        consumer: Consumer = self._made(Consumer, _READING, {**_EXACTLY, "debug": debug}, callbacks)
+        return consumer
+
     def _made(
-        self, make: Callable[..., Any], less: Properties, more: Properties, log: ClientLog | None
+        self, make: Callable[..., Any], less: Properties, more: Properties, callbacks: Mapping[str, Any]
     ) -> Any:
         from confluent_kafka import KafkaException
 
@@ -161,9 +168,8 @@ class KafkaConfig:
             "bootstrap.servers": ",".join(self.brokers),
         }
         properties = {name: value for name, value in properties.items() if value != ""}
-        told = {} if log is None else {"logger": log, "throttle_cb": log.throttled, "error_cb": log.error}
         try:
-            return make({**properties, **told})
+            return make({**properties, **callbacks})
         except (KafkaException, TypeError, ValueError) as error:
             said = error.args[0].str() if isinstance(error, KafkaException) else str(error)
             said = _without(said, self._properties.values())

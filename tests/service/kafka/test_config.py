@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from machine import free_port
 from nonzero_service.kafka.config import KafkaConfig
 from nonzero_service.kafka.errors import SourceConfigError
 from nonzero_service.kafka.properties import REFUSED, read_properties
@@ -114,3 +116,11 @@ def test_it_says_how_to_install_the_client(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(SourceConfigError, match=r"confluent_kafka\): pip install 'nonzero-ctr\[kafka\]'"):
         KafkaConfig(["127.0.0.1:9"])
+
+
+def test_to_check_properties_says_nothing_of_brokers() -> None:
+    """What checks them has begun to connect: whether it was refused before it was closed is chance."""
+    with capture_logs() as said:
+        for _ in range(100):
+            KafkaConfig([f"127.0.0.1:{free_port()}"])
+    assert said == []
