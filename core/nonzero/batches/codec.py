@@ -118,7 +118,7 @@ def decode_pieces(pieces: Sequence[bytes | memoryview]) -> Batch:
     BatchError
         As for :func:`decode_batch`.
     """
-    body, size = pieces[0], sum(map(len, pieces))
+    body, sections = pieces[0], _Sections(pieces)
     if len(body) < _HEADER.size:
         raise BatchError(f"a batch's body has at least {_HEADER.size} bytes, this one has {len(body)}")
     n, nnz, times_form, values_form, weights_form, lengths_form, fields_form, labels_form, *zeros = (
@@ -130,9 +130,8 @@ def decode_pieces(pieces: Sequence[bytes | memoryview]) -> Batch:
         )
     # Each row and each nonzero has at least a bit of its own, so that no size is believed that the bytes
     # cannot fill.
-    if n > 8 * size or nnz > size:
-        raise BatchError(f"a body of {size} bytes cannot hold {n} rows and {nnz} nonzeros")
-    sections = _Sections(pieces)
+    if n > 8 * sections.nbytes or nnz > sections.nbytes:
+        raise BatchError(f"a body of {sections.nbytes} bytes cannot hold {n} rows and {nnz} nonzeros")
     times = sections.take(np.int64, n).copy() if times_form else None
     indices = np.require(sections.take(np.uint32, nnz), np.uint32, "A")
     values = sections.take(np.float32, nnz).copy() if values_form else None
@@ -158,6 +157,8 @@ class _Sections:
     def __init__(self, pieces: Sequence[bytes | memoryview]) -> None:
         self._body, *self._later = pieces
         self._offset = _HEADER.size
+        self.nbytes = sum(map(len, pieces))
+        """How many bytes the body has, with its header."""
 
     def take(self, dtype: type[np.generic], count: int) -> NDArray[Any]:
         """Return the next `count` numbers, as a view of the body."""
@@ -165,7 +166,7 @@ class _Sections:
         while size and self._later and self._offset == len(self._body):
             self._body, self._offset = self._later.pop(0), 0
         if self._offset + size > len(self._body):
-            raise BatchError(f"a batch's body of {len(self._body)} bytes ends inside one of its columns")
+            raise BatchError(f"a batch's body of {self.nbytes} bytes ends inside one of its columns")
         array = np.frombuffer(self._body, np.dtype(dtype).newbyteorder("<"), count, self._offset)
         self._offset += size
         return array
