@@ -60,6 +60,7 @@ class ClientLog:
         self._topic_changed = topic_changed
         self._log = structlog.get_logger("kafka")
         self._said: set[str] = set()
+        self._answered = False
         self._complained_at = 0.0
         self._throttled_at = float("-inf")
         self._lock = threading.Lock()
@@ -142,10 +143,18 @@ class ClientLog:
         """Whether something was said of brokers that have not answered since."""
         return bool(self._said)
 
-    def back(self) -> None:
-        """Take note that the brokers answer; say so, if anything else was said, and is said no more."""
+    def answered(self) -> None:
+        """Take note that the brokers answer. What the client has complained of before may not be heard yet."""
+        self._answered = True
+
+    def heard_all(self) -> None:
+        """Take note that all is heard that the client has said: its complaints wait among its records.
+
+        Now it is said that the brokers answer again, if anything else was said, and is said no more.
+        """
         with self._lock:
-            if not self._said or time.monotonic() < self._complained_at + CALM_SECONDS:
+            calm = time.monotonic() >= self._complained_at + CALM_SECONDS
+            if not (self._said and self._answered and calm):
                 return
             self._said = set()
         incidentally(self._log.info, "the brokers of Kafka answer again")
@@ -153,6 +162,7 @@ class ClientLog:
     def _say(self, about: str, text: str) -> None:
         with self._lock:
             self._complained_at = time.monotonic()
+            self._answered = False
             if about in self._said:
                 return
             self._said.add(about)

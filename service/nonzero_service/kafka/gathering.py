@@ -41,6 +41,8 @@ class RecordGatherer:
     def __init__(self, consumer: Consumer, topics: int, *, times: bool) -> None:
         self.nbytes = 0
         """About what was gathered last."""
+        self.took_all = False
+        """Whether the client had nothing more then, so that all is heard that it has said too."""
         self._consumer = consumer
         self._splitter = RecordSplitter(topics, times=times)
 
@@ -58,6 +60,7 @@ class RecordGatherer:
         while more and self.nbytes < most:
             messages = self._consume(wait=not self.nbytes)
             more = len(messages) == MOST_RECORDS
+            self.took_all = not more
             if self._splitter.errors(messages):
                 more, wrong = False, [message for message in messages if message.error()]
                 messages = [message for message in messages if not message.error()]

@@ -92,6 +92,9 @@ class PoisonTopic:
                 failed |= alone
             if failed:
                 raise self._failure(next(iter(failed.values())))
+            self._log.failure = None
+            self._log.answered()
+            self._log.heard_all()
 
     def _deliver(
         self,

@@ -195,6 +195,8 @@ class Poller:
             self._hand_out()
             for message in wrong:
                 self._mend(message)
+            if self._gatherer.took_all:
+                self.log.heard_all()
         # Whatever a new partition has has come since: it is read from its start.
         added = {key: self._reading(*key, 0) for key in self.watch.look(self.readings)}
         if added:

@@ -121,7 +121,7 @@ class TopicWatch:
             return None
         self._misses = 0
         self._answered()
-        self._log.back()
+        self._log.answered()
         for topic, description in found.items():
             if description.topic_id != self._ids[topic]:
                 raise TopicRemadeError(topic, self._ids[topic], description.topic_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from kafka import QUIET, Broker
+from nonzero_service.kafka import client_log
 from nonzero_service.kafka.config import KafkaConfig
 from nonzero_service.kafka.errors import BrokerUnreachableError, TopicMissingError
 from nonzero_service.kafka.poison import PoisonTopic
@@ -62,19 +64,48 @@ def test_one_that_is_too_large_goes_without_its_value(broker: Broker) -> None:
 
 
 def test_what_cannot_be_sent_is_an_error(broker: Broker) -> None:
-    soon = {"message.timeout.ms": 1000, "topic.metadata.propagation.max.ms": 100}
-    config = KafkaConfig([broker.address], soon)
+    soon = KafkaConfig([broker.address], {"topic.metadata.propagation.max.ms": 100})
     with pytest.raises(TopicMissingError, match="no topic 'nowhere'"):
-        asyncio.run(PoisonTopic(config, "nowhere").send(chunk(b"bad"), {100: "bad"}))
+        asyncio.run(PoisonTopic(soon, "nowhere").send(chunk(b"bad"), {100: "bad"}))
     topic = broker.topic()
-    poison = PoisonTopic(config, topic)
+    poison = PoisonTopic(KafkaConfig([broker.address], {"message.timeout.ms": 1000}), topic)
     broker.stop_signal()
     try:
         with pytest.raises(BrokerUnreachableError, match=f"could not be sent to topic '{topic}'"):
             asyncio.run(poison.send(chunk(b"bad"), {100: "bad"}))
     finally:
         broker.cont()
-    asyncio.run(poison.send(chunk(b"bad"), {100: "bad"}))
+    until = time.monotonic() + SECONDS
+    while not sent_by(poison):  # one that has stood still may take more than its second for the first
+        assert time.monotonic() < until
+
+
+def sent_by(poison: PoisonTopic) -> bool:
+    with suppress(BrokerUnreachableError):
+        asyncio.run(poison.send(chunk(b"bad"), {100: "bad"}))
+        return True
+    return False
+
+
+def test_each_absence_of_the_brokers_is_told_of(
+    broker: Broker, said: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_log, "CALM_SECONDS", 0.0)
+    poison = PoisonTopic(KafkaConfig([broker.address]), broker.topic())
+    messages = chunk(b"bad")
+
+    async def send_through_an_absence() -> None:
+        await poison.send(messages, {100: "bad"})
+        broker.kill()
+        sending = asyncio.create_task(poison.send(messages, {100: "bad"}))
+        told = len(said)
+        await until_in_loop(lambda: len(said) > told)
+        broker.start()
+        await asyncio.wait_for(sending, SECONDS)
+
+    for _ in range(2):
+        asyncio.run(send_through_an_absence())
+    assert [line["log_level"] for line in said] == ["warning", "info"] * 2
 
 
 def test_who_closes_it_waits_for_no_broker(broker: Broker) -> None:

@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from kafka import QUIET, Broker
 from nonzero_service.errors import ClosedError
-from nonzero_service.kafka import lag, topic_reader, topic_watch
+from nonzero_service.kafka import client_log, lag, topic_reader, topic_watch
 from nonzero_service.kafka.errors import TopicMissingError
 from nonzero_service.kafka.gathering import MOST_RECORDS
 from nonzero_service.kafka.records import RECORD_BYTES
@@ -300,6 +300,25 @@ def test_a_broker_that_was_killed_is_used_again(broker: Broker, said: list[dict[
         ("info", "the brokers of Kafka answer again"),
     ]
     assert broker.address in said[0]["reason"]
+
+
+def test_what_was_complained_of_while_nobody_took_is_not_said_when_it_is_over(
+    broker: Broker, said: list[dict[str, Any]]
+) -> None:
+    """The client's complaints wait among its records, and may be heard when the brokers answer again."""
+
+    async def away(found: Collected) -> None:
+        broker.kill()
+        await until_in_loop(lambda: said)
+        broker.start()
+        gone = time.time()
+        await until_in_loop(lambda: (found.reader.heard_at or 0.0) > gone)
+        await asyncio.sleep(client_log.CALM_SECONDS)
+        await found.records(2 * 5000)
+        await until_in_loop(lambda: len(said) > 1)
+
+    through_an_absence(broker, away)
+    assert [event["log_level"] for event in said] == ["warning", "info"]
 
 
 def test_a_broker_that_was_stopped_is_used_again(broker: Broker) -> None:
