@@ -14,6 +14,7 @@ __all__ = [
     "has_ended",
     "is_stopped",
     "listening_port",
+    "open_below",
     "open_files",
     "resident",
 ]
@@ -55,8 +56,20 @@ def _state(pid: int) -> str:
 
 
 def open_files(pid: int | str = "self") -> int:
-    """Return how many descriptors a process has."""
+    """Return how many descriptors a process has.
+
+    Those of this process may become fewer at any time: what earlier tests have left may be collected.
+    """
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def open_below(directory: Path) -> int:
+    """Return how many descriptors this process has of what is in a directory."""
+    found = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found += descriptor.readlink().is_relative_to(directory)
+    return found
 
 
 def resident(pid: int | str = "self") -> int:

@@ -39,7 +39,7 @@ def test_it_takes_memory_where_it_is_written_to_and_no_descriptor(make: Make) ->
     for one in many:
         one[:4096] = 1
     assert resident() - before < 2 * SIZE
-    assert open_files() == files
+    assert open_files() <= files
     many[0][:] = 2
     assert resident() - before > 0.9 * 2 * SIZE
     del many, one

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from machine import open_files
+from machine import open_below
 from nonzero_service.journal.errors import JournalDamagedError, JournalError, LockedError
 from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.journal.sqlite.open_journals import OpenJournals
@@ -37,13 +37,13 @@ def files_of(directory: Path) -> set[str]:
 
 
 def test_it_is_read_without_a_trace_and_then_written_to(left: Path, among: OpenJournals) -> None:
-    files, before = open_files(), files_of(left)
+    before = files_of(left)
     with SqliteJournal(left, among=among) as journal:
         assert [row.position for row in journal.read(1)] == [1, 2, 3]
         assert journal.tip.position == journal.position == 3
         assert files_of(left) == before
         journal.rest()
-        assert (open_files(), len(among)) == (files, 0)
+        assert (open_below(left), len(among)) == (0, 0)
         assert journal.digest_at(3) == journal.tip.digest
         assert journal.append([entry(3)]) == 4
         assert "journal.sqlite-wal" in files_of(left)

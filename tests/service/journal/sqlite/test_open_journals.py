@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from machine import open_files
+from machine import open_below
 from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.errors import (
     DiskFullError,
@@ -51,16 +51,15 @@ def is_open(journal: SqliteJournal) -> bool:
 
 
 def test_no_more_are_open_than_may_be_and_all_are_usable(memory_path: Path) -> None:
-    before = open_files()
     with ExitStack() as stack:
         many = Many(memory_path, stack)
         for n in range(40):
             for journal in many.journals:
                 assert journal.append([entry(n)]) == n + 1
-                assert open_files() - before <= MOST * OF_A_JOURNAL
+                assert open_below(memory_path) <= MOST * OF_A_JOURNAL
         for journal in many.journals:
             assert [row.position for row in journal.read()] == list(range(1, 41))
-    assert open_files() == before
+    assert open_below(memory_path) == 0
     for directory in sorted(memory_path.iterdir()):
         with SqliteJournal(directory) as journal:
             assert journal.position == 40
@@ -125,17 +124,17 @@ def test_what_another_process_has_taken_is_busy_and_then_goes_on(many: Many) -> 
     assert first.append([entry(1)]) == 2
 
 
-def test_what_another_process_has_written_is_refused(many: Many) -> None:
+def test_what_another_process_has_written_is_refused(many: Many, memory_path: Path) -> None:
     first = many.journals[0]
     first.append([entry(0)])
     assert first.let_go()
     with SqliteJournal(first.directory) as other:
         other.append([entry(1)])
-    files = open_files()
+    files = open_below(memory_path)
     for _ in range(2):
         with pytest.raises(JournalFailedError, match="ends at position 2, and not at 1"):
             first.append([entry(1)])
-    assert open_files() == files
+    assert open_below(memory_path) == files
 
 
 def test_one_that_is_held_stays_open_whatever_its_directory_is_called(many: Many, memory_path: Path) -> None:
