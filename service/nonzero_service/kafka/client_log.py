@@ -144,7 +144,7 @@ class ClientLog:
         return bool(self._said)
 
     def answered(self) -> None:
-        """Take note that the brokers answer. What the client has complained of before may not be heard yet."""
+        """Take note that the brokers answer. What was complained of before may not be heard yet."""
         self._answered = True
 
     def heard_all(self) -> None:

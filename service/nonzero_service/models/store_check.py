@@ -35,7 +35,7 @@ class StoreCheck:
         self._place = place
         self._passed = False
         self._not_before = 0.0
-        self._said = ""
+        self._said: set[str] = set()
         self._log = structlog.get_logger("snapshots")
 
     def look(self) -> Coroutine[Any, Any, None] | None:
@@ -60,9 +60,9 @@ class StoreCheck:
     def _say_refused(self, why: dict[str, Any]) -> None:
         """Say each reason once."""
         said = str(why)
-        if said == self._said:
+        if said in self._said:
             return
-        self._said = said
+        self._said.add(said)
         incidentally(
             self._log.error, "snapshots cannot be stored; it is tried again", place=str(self._place), **why
         )

@@ -24,7 +24,7 @@ def test_the_page_of_a_follower_tells_of_the_source_and_of_a_take_over(
     topic = broker.topic(partitions=2)
     broker.produce(topic, [*examples(1_200), b"no example"])
     address = f"kafka://{broker.address}/{topic}?format=vw"
-    with Nodes(tmp_path, postgres, "ab", source=address, bits=12, lease_seconds=1) as nodes:
+    with Nodes(tmp_path, postgres, "ab", source=address, bits=12, lease_seconds=5) as nodes:
         both = until(lambda: by_role(nodes), lambda: [node.process.log for node in nodes])
         assert both is not None
         writer, follower = both
@@ -39,8 +39,8 @@ def test_the_page_of_a_follower_tells_of_the_source_and_of_a_take_over(
             ]
             # Who reads hangs: nobody knows how it gets on, until this one takes over and reads on.
             writer.stop_signal()
-            broker.produce(topic, examples(100, seed=2), partition=1)
             sees(page, "#source-state", f"How it gets on with the topic {topic} is not known at the moment.")
+            broker.produce(topic, examples(100, seed=2), partition=1)
             expect(page.locator("#replica")).to_be_hidden(timeout=1000 * SECONDS)
             sees(page, "#source-topics tbody", re.compile(rf"{topic}\s+2 partitions\s+1,301\s+0\s+1$"))
             sees(page, "#source-state", f"It reads the topic {topic}, and has caught up.")

@@ -114,7 +114,7 @@ def test_models_and_ranges_are_chosen_by_keyboard_and_kept_in_the_address(
         assert page.evaluate("new URLSearchParams(location.hash.slice(1)).get('model')") == names[4]
         tabbed_to(page, "#ranges input")
         page.keyboard.press("ArrowRight")
-        until(lambda: "range=quarter" in page.url)
+        expect(page).to_have_url(re.compile("range=quarter"))
         page.reload()
         expect(page.locator("h1#name")).to_have_text(names[4])
         expect(page.locator("input[value=quarter]")).to_be_checked()
@@ -359,7 +359,7 @@ def test_it_asks_seldom_for_little_and_never_while_it_is_hidden(models: Models, 
             models.learn("watched", tastes(500, seed=6))
             before = len(asked)
             page.clock.run_for(2_000)
-            until(lambda before=before: len(asked) > before)  # type: ignore[misc]
+            until(lambda before=before: page.evaluate("1") and len(asked) > before)  # type: ignore[misc]
             page.wait_for_load_state("networkidle")
         each = [one.url.rpartition("/v1/")[2] for one in asked[first:]]
         assert 5 <= len(each) <= 12, each
