@@ -414,9 +414,13 @@ class Broker:
     # --- what it is given
 
     def producer(self, **config: object) -> Producer:
-        """Return a producer; names of properties have underscores for dots."""
+        """Return a producer; names of properties have underscores for dots.
+
+        What it sends is there once: a broker that is slow to answer is sent it again.
+        """
         properties = {key.replace("_", "."): value for key, value in config.items()}
-        return Producer({"bootstrap.servers": self.address, "linger.ms": 5, **QUIET, **properties})
+        common = {"bootstrap.servers": self.address, "linger.ms": 5, "enable.idempotence": True, **QUIET}
+        return Producer({**common, **properties})
 
     @cached_property
     def _producer(self) -> Producer:

@@ -86,13 +86,13 @@ def test_the_consumer_learns_each_message_once(
             service = start(data, **settings).until_ready()
     assert learned_in(service) == 2 * LEARNED
     assert service.stop() == 0
+    assert sum(map(len, held_in(broker.address, topic).values())) == 2 * MESSAGES
     rows = [*local_rows(data / "models/default")]
     times = Books.of(rows).times_learned(2 * MESSAGES).reshape(2, MESSAGES)
     batches = times[:, :LEARNED].reshape(2, LEARNED // SIZE, SIZE)
     other = {(int(p), int(n)): batches[p, n].tolist() for p, n in np.argwhere((batches != 1).any(axis=2))}
     assert other == {}, [(row.position, row.examples, row.kind) for row in rows]
     assert not times[:, LEARNED:].any()
-    assert sum(map(len, held_in(broker.address, topic).values())) == 2 * MESSAGES
 
 
 def connect_jars() -> Path:

@@ -79,7 +79,7 @@ def test_who_takes_over_joins_clicks_and_ends_windows_of_what_another_has_read(
     Each message is fetched alone. So that takes seconds, and no kill comes when all is read: event time would
     go on by the clock then, and end all windows.
     """
-    traffic = Traffic.of(2000, 4)
+    traffic = Traffic.of(1000, 4)
     everything = len(traffic.shown) + len(traffic.clicks)
     shown, clicks = broker.topic(partitions=2), broker.topic(partitions=3)
     alone = broker.producer(linger_ms=0, batch_num_messages=1)
