@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
+from nonzero_service.kafka.answered import Answered
 from nonzero_service.kafka.backlog import Backlog
 from nonzero_service.kafka.lag import SILENT_SECONDS, Lag
 from nonzero_service.kafka.plan import PartitionReading, Plan
@@ -101,14 +102,13 @@ class TopicReader:
         self._backlog.hold(paused=False)
 
     @property
-    def heard_at(self) -> float | None:
-        """When brokers have answered last, in seconds since 1970; None: they have not yet."""
-        return _wall(self._poller.watch.answered_at)
-
-    @property
-    def heard_since(self) -> float | None:
-        """Since when brokers have never been silent, in seconds since 1970; None: they were not heard yet."""
-        return _wall(self._poller.watch.answering_since)
+    def answered(self) -> Answered | None:
+        """When brokers have answered; None: they have not yet."""
+        watch = self._poller.watch
+        if not watch.answered_at:
+            return None
+        ahead = time.time() - time.monotonic()
+        return Answered(watch.answered_at + ahead, watch.answering_since + ahead)
 
     @property
     def is_up(self) -> bool:
@@ -133,8 +133,3 @@ def _lag_of(reading: PartitionReading) -> Lag:
         stable = max(stable, reading.next)
         high = max(high, stable)
     return Lag(reading.next, reading.start, high, stable, reading.told_at, reading.newest_ms)
-
-
-def _wall(moment: float) -> float | None:
-    """Return a moment of the monotonic clock in seconds since 1970; None for 0, which is none."""
-    return time.time() - (time.monotonic() - moment) if moment else None

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Final, Protocol
 
 from nonzero_service.bodies.reading import Bodies
+from nonzero_service.kafka.answered import Answered
 from nonzero_service.kafka.lag import Lag
 from nonzero_service.kafka.records import Chunk
 from nonzero_service.streams.pieces import Lines, cut, halves
@@ -49,12 +50,8 @@ class ReadsTopics(Protocol):
         """Fetch again."""
 
     @property
-    def heard_at(self) -> float | None:
-        """When brokers have answered last, in seconds since 1970; None: they have not yet."""
-
-    @property
-    def heard_since(self) -> float | None:
-        """Since when they have never been silent, in seconds since 1970; None: they have not answered yet."""
+    def answered(self) -> Answered | None:
+        """When brokers have answered; None: they have not yet."""
 
     @property
     def is_up(self) -> bool:

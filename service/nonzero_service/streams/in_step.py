@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nonzero_service.kafka.answered import Answered
 from nonzero_service.kafka.lag import Lag
 from nonzero_service.kafka.records import Chunk
 from nonzero_service.streams.event_time import EventTime
@@ -219,16 +220,9 @@ class TopicsInStep:
             topic.reader.resume()
 
     @property
-    def heard_at(self) -> float | None:
-        """When brokers have answered last of each topic, in seconds since 1970; None: they have not yet."""
-        heard = [topic.reader.heard_at for topic in self._topics]
-        return min((at for at in heard if at is not None), default=None) if None not in heard else None
-
-    @property
-    def heard_since(self) -> float | None:
-        """Since when those of each topic have never been silent, in seconds since 1970; None: not yet."""
-        since = [topic.reader.heard_since for topic in self._topics]
-        return max((at for at in since if at is not None), default=None) if None not in since else None
+    def answered(self) -> Answered | None:
+        """When brokers have answered of each topic; None: they have not yet."""
+        return Answered.by_all(topic.reader.answered for topic in self._topics)
 
     @property
     def is_up(self) -> bool:

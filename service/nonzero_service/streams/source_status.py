@@ -51,10 +51,11 @@ def _stands(source: TopicSource) -> tuple[Standing, str | None, float]:
         return state.standing, state.reason, state.since
     if state.trouble is not None and source.is_trying:
         return "waiting", state.trouble.reason, state.trouble.since
+    answered = source.answered
     if source.is_up:
-        return state.standing, state.reason, max(state.since, source.heard_since or 0.0)
-    if source.heard_at is not None:
-        return "waiting", AWAY, source.heard_at
+        return state.standing, state.reason, max(state.since, answered.since if answered else 0.0)
+    if answered is not None:
+        return "waiting", AWAY, answered.at
     since, reason = state.trouble or (state.since, BEGINS)
     # What failed a moment ago may fail again: that says more than that no answer has come yet.
     return "waiting", AWAY if time.time() > state.since + SILENT_SECONDS else reason, since

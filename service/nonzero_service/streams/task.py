@@ -17,6 +17,7 @@ from nonzero.errors import NonzeroError
 from nonzero_service.bodies.reading import Bodies
 from nonzero_service.errors import ClosedError, NotWritingError
 from nonzero_service.incidental import incidentally
+from nonzero_service.kafka.answered import Answered
 from nonzero_service.kafka.errors import (
     LogTruncatedError,
     OffsetLostError,
@@ -134,14 +135,9 @@ class TopicSource:
         )
 
     @property
-    def heard_at(self) -> float | None:
-        """When brokers have answered what reads now, in seconds since 1970; None: they have not yet."""
-        return None if self._reader is None else self._reader.heard_at
-
-    @property
-    def heard_since(self) -> float | None:
-        """Since when they have never been silent, in seconds since 1970; None: they have not answered yet."""
-        return None if self._reader is None else self._reader.heard_since
+    def answered(self) -> Answered | None:
+        """When brokers have answered what reads now; None: they have not yet."""
+        return None if self._reader is None else self._reader.answered
 
     @property
     def partitions(self) -> Sequence[PartitionRead]:
@@ -219,7 +215,7 @@ class TopicSource:
                 self._say(error, "the source has stopped")
                 return
             except Exception as error:  # noqa: BLE001 - whatever it is, the journal knows where to begin again
-                went_well = self.heard_at is not None and time.monotonic() > begun_at + LATER_SECONDS
+                went_well = self.answered is not None and time.monotonic() > begun_at + LATER_SECONDS
                 again = not went_well and self.totals.messages == begun
                 self.state.fail(described(error), again=again)
                 self._say(error, "the source cannot be read; it is tried again")

@@ -295,7 +295,7 @@ def test_a_broker_that_was_killed_is_used_again(broker: Broker, said: list[dict[
         await until_in_loop(lambda: said)
         broker.start()
         back = time.time()
-        await until_in_loop(lambda: (found.reader.heard_at or 0.0) > back)
+        await until_in_loop(lambda: has_answered_since(found, back))
         await asyncio.sleep(client_log.CALM_SECONDS)
         await found.records(2 * 5000)
         await until_in_loop(lambda: len(said) > 1)
@@ -315,6 +315,11 @@ def test_a_broker_that_was_stopped_is_used_again(broker: Broker) -> None:
         broker.cont()
 
     through_an_absence(broker, away)
+
+
+def has_answered_since(found: Collected, when: float) -> bool:
+    answered = found.reader.answered
+    return answered is not None and answered.at > when
 
 
 def through_an_absence(broker: Broker, away: Callable[[Collected], Awaitable[object]]) -> None:
@@ -361,11 +366,12 @@ def test_what_was_told_before_an_absence_is_not_what_is_so(
             before = figures(found, topic)[4] or 0.0
             assert before >= 0.6
             await until_in_loop(lambda: (figures(found, topic)[4] or 0.0) > before + 0.3)
-            assert (reader.heard_since or gone) < gone
+            assert reader.answered is not None
+            assert reader.answered.since < gone
             await until_in_loop(lambda: not reader.is_up)
             broker.cont()
             await until_in_loop(lambda: figures(found, topic)[3:5] == (0, 0.0))
-            assert (reader.heard_since or 0.0) > gone
+            assert reader.answered.since > gone
 
     asyncio.run(read())
 

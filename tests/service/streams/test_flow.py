@@ -15,6 +15,7 @@ import pytest
 from nonzero import LogisticRegression
 from nonzero_service.bodies.reading import Bodies
 from nonzero_service.journal.sqlite.journal import SqliteJournal
+from nonzero_service.kafka.answered import Answered
 from nonzero_service.kafka.errors import TopicMissingError
 from nonzero_service.kafka.lag import Lag
 from nonzero_service.kafka.records import Chunk
@@ -44,8 +45,7 @@ def chunk(partition: int, first: int, following: int, *values: bytes) -> Chunk:
 class Chunks:
     """A reader of chunks that are in memory, all at once."""
 
-    heard_at: float | None = 0.0
-    heard_since: float | None = 0.0
+    answered: Answered | None = Answered(0.0, 0.0)
     is_up = True
 
     def __init__(self, chunks: Sequence[Chunk]) -> None:

@@ -22,6 +22,7 @@ from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.impressions.waiting_labels import WaitingLabel
 from nonzero_service.journal.errors import DiskFullError
 from nonzero_service.journal.sqlite.journal import SqliteJournal
+from nonzero_service.kafka.answered import Answered
 from nonzero_service.kafka.lag import Lag
 from nonzero_service.kafka.records import Chunk
 from nonzero_service.kafka.values import Values
@@ -57,7 +58,7 @@ class Records:
         The partition that comes behind the others.
     """
 
-    heard_at = heard_since = 0.0
+    answered = Answered(0.0, 0.0)
 
     def __init__(
         self,
