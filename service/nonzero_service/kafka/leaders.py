@@ -44,12 +44,12 @@ def hear_of_leaders(
     from confluent_kafka import KafkaException
 
     until = time.monotonic() + SECONDS
+    without = set(partitions)
     while time.monotonic() < until and not is_over():
-        led: set[Partition] = set()
-        for topic in {topic for topic, _ in partitions}:
+        for topic in {topic for topic, _ in without}:
             with suppress(KafkaException):  # whatever it is, reading will tell
                 found = consumer.list_topics(topic, ANSWER_SECONDS).topics[topic].partitions
-                led |= {(topic, number) for number, one in found.items() if one.leader >= 0}
-        if led.issuperset(partitions):
+                without -= {(topic, number) for number, one in found.items() if one.leader >= 0}
+        if not without:
             return
         time.sleep(REST_SECONDS)

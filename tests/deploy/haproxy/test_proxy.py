@@ -90,7 +90,9 @@ def test_predictions_are_spread_and_go_on_when_a_node_ends(
         for _ in range(20):
             with client_of(url) as other:
                 assert other.post(PREDICT, json=EXAMPLE).status_code == 200
-        assert [served(service) for service in pair] == [10, 10]
+        each = [served(service) for service in pair]
+        assert sum(each) == 20
+        assert min(each) >= 5, each  # the one that has fewer connections: one may end late
         pair[0].kill()
         # The first that finds the door closed goes to the other node; no client sees it.
         statuses = Counter(client.post(PREDICT, json=EXAMPLE).status_code for _ in range(20))

@@ -32,7 +32,7 @@ def running(postgres: Cluster, tmp_path: Path) -> Iterator[Running]:
     with ExitStack() as stack:
 
         def run(names: str) -> tuple[Nodes, Callable[[Node], Scrapes]]:
-            nodes = Nodes(tmp_path, postgres, names, lease_seconds=1, bits=10)
+            nodes = Nodes(tmp_path, postgres, names, lease_seconds=3, bits=10)
             stack.enter_context(nodes).until_ready()
             return nodes, lambda node: Scrapes(stack.enter_context(client_of(node.url)))
 

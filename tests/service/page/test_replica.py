@@ -99,7 +99,7 @@ def test_what_it_passes_on_is_done_or_told_of(models: Models, watch: Watch, refu
 def test_a_real_one_passes_on_what_the_page_does_and_takes_over(
     postgres: Cluster, tmp_path: Path, watch: Watch
 ) -> None:
-    with Nodes(tmp_path, postgres, "ab", bits=12, lease_seconds=1) as nodes:
+    with Nodes(tmp_path, postgres, "ab", bits=12, lease_seconds=3) as nodes:
         both = until(lambda: by_role(nodes), lambda: [node.process.log for node in nodes])
         assert both is not None
         writer, follower = both
