@@ -74,9 +74,14 @@ def test_a_node_that_lags(running: Running) -> None:
     [follower] = nodes.followers()
     seen = scraped(follower)
     until(lambda: series(seen.client, "nonzero_leader_info"))
+    # A node of a new cluster is ready before it has heard of the first model.
+    until(lambda: "nonzero_replica_lag_seconds{" in seen.client.get("/metrics").text)
     seen.take(5)
     follower.link.stall()
-    until(lambda: series(seen.client, "nonzero_replica_lag_seconds") > 5)
+    until(
+        lambda: series(seen.client, "nonzero_replica_lag_seconds") > 5,
+        lambda: (follower, [node.process.log[-20:] for node in nodes]),
+    )
     fires(
         seen.take(10),
         {
