@@ -207,7 +207,7 @@ def test_the_whole(
             page.on("pageerror", lambda error: complaints.append(str(error)))
             page.goto(nodes[0].url)
             end = time.monotonic() + total
-            with Producers(broker.address, topic, 3, RATE, POISONED) as producers:
+            with Producers(broker, topic, 3, RATE, POISONED) as producers:
                 until_learning(whole)
                 while (due := time.monotonic() + FAULT_SECONDS) < end + FAULT_SECONDS:
                     name = next(names)

@@ -222,7 +222,7 @@ def suffered(fed: Fed, faults: Sequence[Fault], rate: int) -> tuple[int, list[fl
     How many messages there were, and of each fault the seconds until it learned again.
     """
     try:
-        with Producers(fed.broker.address, fed.topic, 3, rate) as producers:
+        with Producers(fed.broker, fed.topic, 3, rate) as producers:
             fed.until_learning()
             waits = []
             for fault in faults:

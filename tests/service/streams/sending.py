@@ -11,7 +11,7 @@ from typing import Self
 
 from confluent_kafka import KafkaException, Producer
 
-from kafka import QUIET
+from kafka import Broker
 from topic_books import example
 from waiting import SECONDS
 
@@ -30,8 +30,8 @@ class Producers:
 
     Parameters
     ----------
-    address
-        The broker's.
+    broker
+        Takes them.
     topic, partitions
         Where to.
     rate
@@ -40,8 +40,8 @@ class Producers:
         One of so many messages cannot be read; 0: all can.
     """
 
-    def __init__(self, address: str, topic: str, partitions: int, rate: int, poison: int = 0) -> None:
-        self._address = address
+    def __init__(self, broker: Broker, topic: str, partitions: int, rate: int, poison: int = 0) -> None:
+        self._broker = broker
         self._topic = topic
         self._rate = rate
         self._poison = poison
@@ -87,17 +87,7 @@ class Producers:
             yield self._rate // 10
 
     def _producer(self, **config: str) -> Producer:
-        properties = {name.replace("_", "."): value for name, value in config.items()}
-        return Producer(
-            {
-                "bootstrap.servers": self._address,
-                "enable.idempotence": True,
-                "linger.ms": 5,
-                "queue.buffering.max.messages": 1_000_000,
-                **QUIET,
-                **properties,
-            }
-        )
+        return self._broker.producer(queue_buffering_max_messages=1_000_000, **config)
 
     def _give(self, producer: Producer, count: int) -> None:
         for slot in itertools.islice(self._slots, count):
